@@ -1,0 +1,60 @@
+"""aefast: the fastest way to train an autoencoder. `import aefast` loads nothing heavy; names load when used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from aefast import backends as backends
+    from aefast import ops as ops
+    from aefast import optimizers as optim  # noqa: F401
+    from aefast.errors import BackendUnavailableError as BackendUnavailableError
+    from aefast.errors import NonFiniteError as NonFiniteError
+    from aefast.estimators import Autoencoder as Autoencoder
+    from aefast.estimators import DenoisingAutoencoder as DenoisingAutoencoder
+    from aefast.estimators import SparseAutoencoder as SparseAutoencoder
+    from aefast.estimators import VariationalAutoencoder as VariationalAutoencoder
+    from aefast.io import load as load
+    from aefast.regularizers import Corruption as Corruption
+    from aefast.regularizers import Sparsity as Sparsity
+    from aefast.threads import set_num_threads as set_num_threads
+    from aefast.topology import Topology as Topology
+    from aefast.trainer import Trainer as Trainer
+
+# Public name -> (module, attribute); a module alone has no attribute.
+_PUBLIC: dict[str, tuple[str, str | None]] = {
+    "Autoencoder": ("aefast.estimators", "Autoencoder"),
+    "DenoisingAutoencoder": ("aefast.estimators", "DenoisingAutoencoder"),
+    "SparseAutoencoder": ("aefast.estimators", "SparseAutoencoder"),
+    "VariationalAutoencoder": ("aefast.estimators", "VariationalAutoencoder"),
+    "Topology": ("aefast.topology", "Topology"),
+    "Trainer": ("aefast.trainer", "Trainer"),
+    "Corruption": ("aefast.regularizers", "Corruption"),
+    "Sparsity": ("aefast.regularizers", "Sparsity"),
+    "BackendUnavailableError": ("aefast.errors", "BackendUnavailableError"),
+    "NonFiniteError": ("aefast.errors", "NonFiniteError"),
+    "backends": ("aefast.backends", None),
+    "set_num_threads": ("aefast.threads", "set_num_threads"),
+    "load": ("aefast.io", "load"),
+    "ops": ("aefast.ops", None),
+    "optim": ("aefast.optimizers", None),
+}
+__all__ = ["__version__"]
+__all__ += list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'aefast' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    loaded = importlib.import_module(module)
+    value = loaded if attribute is None else getattr(loaded, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

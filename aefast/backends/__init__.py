@@ -1,0 +1,171 @@
+"""The backends: one contract, a registry of names, and what can be said about each on this machine.
+
+A backend is a package here with `backend() -> Backend`; to add one, write it and add its line to `REGISTRY`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aefast.errors import BackendUnavailableError, unknown_name
+from aefast.plan import Plan
+
+Array = NDArray[Any]
+
+# "auto" takes the first that runs here and can do the whole plan.
+REGISTRY: dict[str, str] = {
+    "cpu": "aefast.backends.cpu",
+    "numba": "aefast.backends.numba",
+    "numpy": "aefast.backends.numpy",
+}
+NAMES: tuple[str, ...] = tuple(REGISTRY)
+NONFINITE_CODES: dict[str, int] = {"raise": 0, "skip": 1, "propagate": 2}
+
+
+class Support(NamedTuple):
+    """Whether something can be done; if not, why."""
+
+    yes: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.yes
+
+
+@dataclass
+class State:
+    """The flat buffers that the trainer owns and a program works on, all (topology.n_flat,) in the compute dtype."""
+
+    params: Array
+    grads: Array
+    slots: tuple[Array, ...] = ()
+    ema: Array | None = None
+
+
+@dataclass
+class Feed:
+    """What a run reads: the data set (n, d) of any numeric dtype and strides, and the order of its rows.
+
+    `index` (int64) holds data rows, consecutive batches in it. `rows` (int64, as long) addresses their noise; None: the data
+    rows do. `sample_weight` (n,) float64.
+    `shift`, `scale` (d,) float64, or `factor`, scale the rows on their way in.
+    """
+
+    data: Array
+    index: NDArray[np.int64]
+    rows: NDArray[np.int64] | None = None
+    sample_weight: NDArray[np.float64] | None = None
+    shift: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
+    factor: float = 1.0
+    seed: int = 0
+    epoch: int = 0
+
+
+class Outcome(NamedTuple):
+    """How many steps were done (skipped ones included), and why the next one wasn't."""
+
+    steps_done: int
+    nonfinite: bool = False
+    interrupted: bool = False
+
+
+class Program(Protocol):
+    """A plan bound to memory."""
+
+    def run_steps(
+        self, feed: Feed, scalars: NDArray[np.float64], losses: NDArray[np.float64], nonfinite: int, clip_norm: float
+    ) -> Outcome:
+        """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
+
+        `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't finite, 1 leaves its update out, 2
+        goes on. `clip_norm` 0 means no clipping. Ctrl-C ends the run between two steps, with `interrupted`.
+        """
+
+    def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
+        """All phases but the update, once, on the rows index[start:stop]."""
+
+    def buffer(self, name: str) -> Array:
+        """A named buffer of the plan: a view, (B, n) or (n,), valid until the next run."""
+
+
+class Backend(Protocol):
+    """What a backend must offer."""
+
+    name: str
+    ops: Any
+    """The op functions of the contract, by name, on this backend's arrays."""
+
+    def supports(self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32") -> Support:
+        """Whether it can do this op, and if not, why."""
+
+    def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:
+        """A program that runs the plan on that state."""
+
+
+def available(name: str) -> Support:
+    """Whether this backend runs on this machine; if not, why. Imports nothing heavy."""
+    if name not in REGISTRY:
+        raise unknown_name("backend", name, ("auto", *NAMES))
+    support: Support = importlib.import_module(REGISTRY[name]).available()
+    return support
+
+
+def get(name: str) -> Backend:
+    """The backend of that name; BackendUnavailableError with the reason where it can't run."""
+    support = available(name)
+    if not support:
+        raise BackendUnavailableError(f"backend {name!r} can't run here: {support.reason}")
+    backend: Backend = importlib.import_module(REGISTRY[name]).backend()
+    return backend
+
+
+def supports_plan(backend: Backend, plan: Plan, dtype: str) -> Support:
+    """Whether a backend can do every call of the plan."""
+    from aefast import activations, losses
+
+    for call in plan.calls:
+        act = activations.NAMES[int(call.attrs["act"])] if "act" in call.attrs else None
+        loss = losses.NAMES[int(call.attrs["loss"])] if "loss" in call.attrs else None
+        support = backend.supports(call.op, act=act, loss=loss, dtype=dtype)
+        if not support:
+            return Support(False, f"{call.op}: {support.reason}")
+    return Support(True)
+
+
+def choose(name: str, plan: Plan, dtype: str) -> Backend:
+    """The named backend, or for "auto" the first that can do the plan; BackendUnavailableError says why not."""
+    reasons = []
+    for candidate in NAMES if name == "auto" else (name,):
+        runs = available(candidate)
+        if runs:
+            backend = get(candidate)
+            can = supports_plan(backend, plan, dtype)
+            if can:
+                return backend
+            reasons.append(f"{candidate}: {can.reason}")
+        else:
+            reasons.append(f"{candidate}: {runs.reason}")
+    raise BackendUnavailableError(f"no backend for this model with dtype {dtype}: " + "; ".join(reasons))
+
+
+def backends() -> dict[str, str]:
+    """Every backend by name: "available", or why it can't run here."""
+    return {name: "available" if (support := available(name)) else support.reason for name in NAMES}
+
+
+class _CallablePackage(ModuleType):
+    """`aefast.backends` is this package, and as a function tells which backends run here."""
+
+    def __call__(self) -> dict[str, str]:
+        return backends()
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,147 @@
+"""A program for backends whose ops are Python functions: it calls the plan's ops one after the other."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aefast.backends import Array, Feed, Outcome, State
+from aefast.plan import Call, Plan, Ref
+
+# Arguments that change from run to run, and where they come from.
+FEED_ARGS: dict[str, Callable[[Feed], Any]] = {
+    "data": lambda feed: feed.data,
+    "shift": lambda feed: feed.shift,
+    "scale": lambda feed: feed.scale,
+    "factor": lambda feed: feed.factor,
+    "sample_weight": lambda feed: feed.sample_weight,
+    "seed": lambda feed: feed.seed,
+    "epoch": lambda feed: feed.epoch,
+}
+# Arguments of one step: which rows, and the scheduled numbers.
+STEP_ARGS = ("index", "rows", "lr", "c1", "c2", "beta", "clip_scale")
+
+
+class InterpretedProgram:
+    """Binds every call to views of the memory; a step only fills in the feed and the step's scalars.
+
+    Parameters
+    ----------
+    ops : object
+        Functions by op name, with the contract's argument names.
+    """
+
+    def __init__(self, plan: Plan, state: State, ops: Any) -> None:
+        self.plan = plan
+        dtype = state.params.dtype
+        spaces = {
+            "params": state.params,
+            "grads": state.grads,
+            "arena": np.zeros(plan.arena_size, dtype),
+            "stats": np.zeros(plan.stats_size, np.float64),
+        }
+        spaces |= {f"slot{i}": slot for i, slot in enumerate(state.slots)}
+        if state.ema is not None:
+            spaces["ema"] = state.ema
+        self._spaces: dict[str, Array] = spaces
+        self._ops = ops
+        self._bound: dict[int, tuple[list[_BoundCall], list[_BoundCall]]] = {}
+        self._partials = [
+            self._view(ref, plan.batch) for call in plan.calls if (ref := call.args.get("partials")) is not None
+        ]
+
+    def run_steps(
+        self, feed: Feed, scalars: NDArray[np.float64], losses: NDArray[np.float64], nonfinite: int, clip_norm: float
+    ) -> Outcome:
+        """See `aefast.backends.Program`."""
+        batch = self.plan.batch
+        before, update = self._calls(batch)
+        loss = self.buffer("loss")
+        for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
+            values = {"lr": lr, "c1": c1, "c2": c2, "beta": beta, **_batch_rows(feed, step * batch, (step + 1) * batch)}
+            try:
+                for call in before:
+                    call.run(feed, values)
+            except KeyboardInterrupt:
+                return Outcome(step, interrupted=True)
+            losses[step] = loss[0]
+            finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
+            if not finite and nonfinite == 0:
+                return Outcome(step, nonfinite=True)
+            if finite or nonfinite == 2:
+                values["clip_scale"] = self._clip_scale(clip_norm)
+                for call in update:
+                    call.run(feed, values)
+        return Outcome(len(scalars))
+
+    def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
+        """See `aefast.backends.Program`."""
+        before, _ = self._calls(stop - start)
+        for call in before:
+            call.run(feed, {"beta": beta, **_batch_rows(feed, start, stop)})
+
+    def buffer(self, name: str) -> Array:
+        """See `aefast.backends.Program`."""
+        return self._view(self.plan.buffers[name], self.plan.batch)
+
+    def _clip_scale(self, clip_norm: float) -> float:
+        if not clip_norm:
+            return 1.0
+        norm = math.sqrt(sum(partial[0] for partial in self._partials))
+        return min(1.0, clip_norm / (norm + 1e-6)) if norm == norm else norm
+
+    def _calls(self, batch: int) -> tuple[list[_BoundCall], list[_BoundCall]]:
+        if batch not in self._bound:
+            if batch > self.plan.batch:
+                raise ValueError(f"the plan holds {self.plan.batch} rows a batch, but got {batch}")
+            bound: tuple[list[_BoundCall], list[_BoundCall]] = ([], [])
+            for phase in self.plan.phases:
+                bound[phase.kind == "update"].extend(self._bind(call, batch) for call in phase.calls)
+            self._bound[batch] = bound
+        return self._bound[batch]
+
+    def _bind(self, call: Call, batch: int) -> _BoundCall:
+        views = {name: None if ref is None else self._view(ref, batch) for name, ref in call.args.items()}
+        return _BoundCall(getattr(self._ops, call.op), {**views, **call.attrs})
+
+    def _view(self, ref: Ref, batch: int) -> Array:
+        """A matrix, or a vector (n,) where the ref has one row and isn't a matrix of batch rows or weights."""
+        base = self._spaces[ref.space][ref.offset :]
+        size = base.itemsize
+        if ref.vector:
+            return base[: batch if ref.batch == 1 else ref.cols]
+        rows = batch if ref.batch == 0 else ref.rows
+        strides = (ref.row_stride * size, ref.col_stride * size)
+        return np.lib.stride_tricks.as_strided(base, (rows, ref.cols), strides)
+
+
+class _BoundCall:
+    """One op with its buffers; what changes is filled in at each run."""
+
+    def __init__(self, function: Callable[..., None], fixed: dict[str, Any]) -> None:
+        self.function = function
+        self.fixed = fixed
+        names = inspect.signature(function).parameters
+        missing = [name for name in names if name not in fixed]
+        self.feed_args = [(name, FEED_ARGS[name]) for name in missing if name in FEED_ARGS]
+        self.step_args = [name for name in missing if name in STEP_ARGS]
+        if unfilled := set(missing) - {*FEED_ARGS, *STEP_ARGS}:
+            raise TypeError(f"{function.__name__}: nothing fills {sorted(unfilled)}")
+
+    def run(self, feed: Feed, step: dict[str, Any]) -> None:
+        arguments = self.fixed
+        for name, read in self.feed_args:
+            arguments[name] = read(feed)
+        for name in self.step_args:
+            arguments[name] = step[name]
+        self.function(**arguments)
+
+
+def _batch_rows(feed: Feed, start: int, stop: int) -> dict[str, Array]:
+    index = feed.index[start:stop]
+    return {"index": index, "rows": index if feed.rows is None else feed.rows[start:stop]}

@@ -1,0 +1,257 @@
+"""A model bound to a backend: parameters in one flat buffer, programs by purpose, inference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aefast import activations, backends, losses, random
+from aefast.data.rows import as_rows, as_weights
+from aefast.errors import unknown_name
+from aefast.plan import Plan, Purpose, Settings
+from aefast.planner import build
+from aefast.regularizers import PENALTY_CODES, Sparsity
+from aefast.topology import Parameter, Topology
+
+Array = NDArray[Any]
+DTYPES = {"float32": np.float32, "float64": np.float64}
+INFERENCE_ROWS = 1024  # rows a chunk: large enough to amortise the call, small enough to stay in cache
+
+
+class Engine:
+    """What `Trainer` is without its loop; its parameters are described there."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        settings: Settings,
+        *,
+        batch_size: int,
+        beta: float,
+        feature_weight: Any,
+        scaling: Any,
+        backend: str,
+        dtype: str,
+        n_threads: int | None,
+        seed: int,
+    ) -> None:
+        if dtype not in (*DTYPES, "bfloat16"):
+            raise unknown_name("dtype", dtype, (*DTYPES, "bfloat16"))
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be in [0, 2^64), but is {seed}")
+        self.topology, self.settings = topology, settings
+        self.beta, self.scaling, self.seed = beta, scaling, seed
+        self.dtype, self.n_threads = dtype, n_threads
+        self.feature_weight = _as_feature_weight(feature_weight, topology.n_features)
+        self._backend = backends.choose(backend, build(topology, settings, batch_size, "train"), dtype)
+        real, n = DTYPES[dtype], topology.n_flat
+        self._state = backends.State(
+            np.zeros(n, real),
+            np.zeros(n, real),
+            tuple(np.zeros(n, real) for _ in range(settings.optimizer.n_slots)),
+            np.zeros(n, real) if settings.ema is not None else None,
+        )
+        self._programs: dict[tuple[Purpose, int], tuple[Plan, backends.Program]] = {}
+        self._initialise()
+
+    # Parameters --------------------------------------------------------------------------------------------------
+
+    @property
+    def backend_name(self) -> str:
+        """The backend that does the whole plan."""
+        return self._backend.name
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Copies by name: "encoder.0.weight" (N, M), "encoder.0.bias" (N,), ..."""
+        return {name: view.copy() for name, view in self.views(self._state.params).items()}
+
+    @property
+    def ema_parameters(self) -> dict[str, Array]:
+        """Copies of the averaged parameters, with which inference works; the parameters themselves without `ema`."""
+        return {name: view.copy() for name, view in self.views(self._inference_state().params).items()}
+
+    @property
+    def flat_buffers(self) -> dict[str, Array]:
+        """The learned state in flat buffers (topology.n_flat,): params, one per optimizer slot, the averages."""
+        slots = {f"slot{i}": slot for i, slot in enumerate(self._state.slots)}
+        averaged = {} if self._state.ema is None else {"ema": self._state.ema}
+        return {"params": self._state.params, **slots, **averaged}
+
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Views of a flat buffer by parameter name, in logical shapes."""
+        return {name: _view(flat, parameter) for name, parameter in self.topology.parameters.items()}
+
+    def load_parameters(self, mapping: Mapping[str, Any]) -> None:
+        """Sets every stored parameter (tied weights by their encoder's name); the averaged ones start anew from them.
+
+        Raises KeyError for missing or unknown names, ValueError for a wrong shape; nothing is changed then.
+        """
+        views = self.views(self._state.params)
+        table = self.topology.parameters
+        expected = [name for name in views if not table[name].alias]
+        if missing := [name for name in expected if name not in mapping]:
+            raise KeyError(f"parameters lack {', '.join(missing)}")
+        if unknown := [name for name in mapping if name not in views]:
+            raise KeyError(f"unknown parameters {', '.join(unknown)}; known: {', '.join(views)}")
+        arrays = {name: np.asarray(mapping[name]) for name in expected}
+        for name, array in arrays.items():
+            if array.shape != views[name].shape:
+                raise ValueError(f"{name} must have shape {views[name].shape}, but has {array.shape}")
+        for name, array in arrays.items():
+            views[name][...] = array
+        if self._state.ema is not None:
+            self._state.ema[...] = self._state.params
+
+    # Inference ---------------------------------------------------------------------------------------------------
+
+    def encode(self, X: Any) -> Array:
+        """Codes (n, L); the mean of a variational model."""
+        return self._infer(
+            "encode", as_rows(X, self.topology.n_features), {"code": self.topology.n_components}
+        )["code"]
+
+    def decode(self, Z: Any) -> Array:
+        """Reconstructions (n, d) in X's units from codes (n, L)."""
+        codes = as_rows(Z, self.topology.n_components, what="Z")
+        return self._unscaled(self._infer("decode", codes, {"reconstruction": self.topology.n_features}))
+
+    def reconstruct(self, X: Any) -> Array:
+        """decode(encode(X)), without storing the codes."""
+        rows = as_rows(X, self.topology.n_features)
+        return self._unscaled(self._infer("reconstruct", rows, {"reconstruction": self.topology.n_features}))
+
+    def sample_losses(self, X: Any) -> Array:
+        """(n,) reconstruction loss per row in scaled space, by the reduction; one latent sample where variational."""
+        rows = as_rows(X, self.topology.n_features)
+        scale = losses.element_scale(self.settings.reduction, self.topology.n_features)
+        return self._infer("loss", rows, {"row_loss": 0})["row_loss"] * scale
+
+    def elbo(self, X: Any, n_samples: int = 1) -> Array:
+        """(n,) evidence lower bound in nats, KL in closed form, the likelihood from `n_samples` latent samples.
+
+        Sample s of every row uses the same noise, so that a row's bound doesn't depend on the rows around it.
+        """
+        row = losses.get(self.settings.loss)
+        if not self.topology.variational or row.likelihood is None:
+            raise ValueError(
+                f"an ELBO needs a variational topology and a loss with a likelihood; this one is "
+                f"{'variational' if self.topology.variational else 'deterministic'} with loss {row.name!r}"
+            )
+        rows = as_rows(X, self.topology.n_features)
+        total = np.zeros(len(rows))
+        for sample in range(n_samples):
+            parts = self._infer("loss", rows, {"row_loss": 0, "kl": 0}, noise=sample)
+            total -= parts["row_loss"] + parts["kl"].astype(np.float64)
+        total = total / n_samples - self.topology.n_features * row.log_normaliser
+        return total.astype(DTYPES[self.dtype])
+
+    def evaluate(self, X: Any, sample_weight: Any = None) -> float:
+        """The loss of X (n, d) without corruption: reconstruction, KL and penalty, as in training; changes nothing."""
+        rows = as_rows(X, self.topology.n_features)
+        weights = as_weights(sample_weight, len(rows))
+        wanted = {"row_loss": 0, **({"kl": 0} if self.topology.variational else {})}
+        if self.settings.sparsity is not None:
+            wanted["code"] = self.topology.n_components
+        parts = self._infer("loss", rows, wanted, noise=0)
+        share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
+        s = self.settings
+        loss = losses.element_scale(s.reduction, self.topology.n_features) * float(share @ parts["row_loss"])
+        if "kl" in parts:
+            loss += self.beta * float(share @ np.maximum(parts["kl"], s.free_bits))
+        if s.sparsity is not None:
+            loss += _penalty(parts["code"], share, s.sparsity)
+        return loss
+
+    # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _initialise(self) -> None:
+        views = self.views(self._state.params)
+        for number, layer in enumerate(self.topology.layers):
+            if layer.tied_to is None:
+                gain = activations.get(layer.activation).gain
+                bound = gain * math.sqrt(6.0 / (layer.n_in + layer.n_out))
+                shape = (layer.n_out, layer.n_in)
+                views[f"{layer.name}.weight"][...] = random.initial_weight(shape, bound, self.seed, number)
+        if self._state.ema is not None:
+            self._state.ema[...] = self._state.params
+
+    def _feed(
+        self, rows: Array, index: NDArray[np.int64], weights: Any, epoch: int, scaled: bool = True
+    ) -> backends.Feed:
+        feed = backends.Feed(rows, index, sample_weight=weights, seed=self.seed, epoch=epoch & 0xFFFFFFFF)
+        if self.scaling is not None and scaled:
+            feed.shift, feed.scale, feed.factor = self.scaling.shift, self.scaling.scale, self.scaling.factor
+        return feed
+
+    def _program(self, purpose: Purpose, batch: int) -> tuple[Plan, backends.Program]:
+        key = (purpose, batch)
+        if key not in self._programs:
+            plan = build(self.topology, self.settings, batch, purpose)
+            state = self._state if purpose == "train" else self._inference_state()
+            program = self._backend.bind(plan, state, self.n_threads)
+            if self.feature_weight is not None and "feature_weight" in plan.buffers:
+                program.buffer("feature_weight")[...] = self.feature_weight
+            self._programs[key] = plan, program
+        return self._programs[key]
+
+    def _inference_state(self) -> backends.State:
+        return self._state if self._state.ema is None else backends.State(self._state.ema, self._state.grads)
+
+    def _infer(
+        self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None = None
+    ) -> dict[str, Array]:
+        """The named buffers of all rows, chunk by chunk: (n, width), or (n,) for width 0."""
+        n, batch = len(rows), min(INFERENCE_ROWS, len(rows))
+        _, program = self._program(purpose, batch)
+        feed = self._feed(rows, np.arange(n), None, 0, scaled=purpose != "decode")
+        if noise is not None:
+            feed.rows = np.full(n, noise)
+        results = {
+            name: np.empty((n, width) if width else n, DTYPES[self.dtype]) for name, width in wanted.items()
+        }
+        for start in range(0, n, batch):
+            stop = min(start + batch, n)
+            program.run_phases(feed, start, stop)
+            for name, result in results.items():
+                result[start:stop] = program.buffer(name)[: stop - start]
+        return results
+
+    def _unscaled(self, results: dict[str, Array]) -> Array:
+        reconstruction = results["reconstruction"]
+        if self.scaling is None:
+            return reconstruction
+        inverse: Array = self.scaling.inverse(reconstruction)
+        return inverse
+
+
+def _view(flat: Array, p: Parameter) -> Array:
+    size = p.rows * p.cols
+    if p.vector:
+        return flat[p.offset : p.offset + size]
+    block = flat[p.offset : p.offset + size]
+    return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.rows, p.cols)
+
+
+def _as_feature_weight(feature_weight: Any, d: int) -> Array | None:
+    if feature_weight is None:
+        return None
+    weights = np.asarray(feature_weight, np.float64)
+    if weights.shape != (d,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"feature_weight must be ({d},), finite and at least 0, but has shape {weights.shape}"
+        )
+    return weights
+
+
+def _penalty(code: Array, share: NDArray[np.float64], sparsity: Sparsity) -> float:
+    from aefast.backends.numpy import ops
+
+    value, mean = np.zeros(1), np.zeros(code.shape[1])
+    kind = PENALTY_CODES[sparsity.kind]
+    ops.sparsity_penalty(code, share, kind, sparsity.weight, sparsity.target, mean, value)
+    return float(value[0])

@@ -1,0 +1,42 @@
+"""Errors that say what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BackendUnavailableError(RuntimeError):
+    """A backend was asked for by name and can't run here, or can't do the whole plan."""
+
+
+class NonFiniteError(FloatingPointError):
+    """A training step met NaN or infinity; the parameters are those of the last good step.
+
+    Attributes
+    ----------
+    where : str
+        The input, layer, loss or gradient in which the first non-finite value stood.
+    step : int
+        The step (counted from 0 over the trainer's life) that was given up.
+    """
+
+    def __init__(self, where: str, step: int) -> None:
+        super().__init__(
+            f"step {step}: {where} is not finite; the parameters are those before that step. "
+            "Lower learning_rate, set clip_norm, check the data's scaling, "
+            'or choose nonfinite="skip" to leave such steps out.'
+        )
+        self.where = where
+        self.step = step
+
+    def __reduce__(self) -> tuple[type[NonFiniteError], tuple[str, int]]:
+        return type(self), (self.where, self.step)
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> ValueError:
+    """A ValueError for a name that stands in no table, with the nearest one that does."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"unknown {what} {name!r}; known: {', '.join(names)}.{hint}")

@@ -1,0 +1,52 @@
+"""The op contract, and its functional front on NumPy arrays.
+
+Letters, here and everywhere: B batch, M fan-in, N fan-out, d features (the N of the last layer), L latents. Matrices are
+row-major; weights are (N, M) as in h = act(x Wᵀ + b); a transposed view serves as a tied weight. `delta` is the derivative
+of the loss by the pre-activation. Every backend's `ops` holds these names with outputs as arguments (the definitions are in
+`backends/numpy/ops.py`); the functions below check, allocate what isn't given as `out`, and call one backend.
+
+All take `backend="auto"` (the first of cpu, numba, numpy that can) or a name, and compute in the dtype of their first
+array: float32, or float64 where the backend has it. Arrays of other dtypes are a TypeError, wrong shapes a ValueError.
+Inputs are never changed but where the docstring says so.
+"""
+
+from __future__ import annotations
+
+from aefast.ops.code import corrupt, gaussian_latent, gaussian_latent_backward, sparsity_penalty
+from aefast.ops.dense import linear_act, linear_dgrad, linear_loss, linear_loss_grad, linear_wgrad
+from aefast.ops.ends import gather, permutation, update
+
+# What a backend must hold; each is defined in backends/numpy.
+NAMES: tuple[str, ...] = (
+    "gather",
+    "batch_scale",
+    "corrupt",
+    "linear_act",
+    "linear_loss_grad",
+    "linear_loss",
+    "linear_dgrad",
+    "linear_wgrad",
+    "bias_grad",
+    "gaussian_latent",
+    "gaussian_latent_backward",
+    "sparsity_penalty",
+    "sparsity_penalty_backward",
+    "batch_loss",
+    "update",
+    "permutation",
+)
+__all__ = [
+    "NAMES",
+    "corrupt",
+    "gather",
+    "gaussian_latent",
+    "gaussian_latent_backward",
+    "linear_act",
+    "linear_dgrad",
+    "linear_loss",
+    "linear_loss_grad",
+    "linear_wgrad",
+    "permutation",
+    "sparsity_penalty",
+    "update",
+]

@@ -1,0 +1,174 @@
+"""The dense layers' ops on NumPy arrays; see `aefast.ops` for the letters and the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aefast import activations, losses
+from aefast.data.rows import as_weights
+from aefast.ops.checks import Array, check, implementation, output
+
+
+def linear_act(
+    x: Array,
+    w: Array,
+    b: Array,
+    activation: str = "identity",
+    *,
+    out: Array | None = None,
+    pre: Array | None = None,
+    backend: str = "auto",
+) -> Array:
+    """h (B, N) from x (B, M), w (N, M), b (N,); `pre` (B, N), if given, gets the pre-activation.
+
+    h = act(x @ w.T + b)
+    """
+    act = activations.get(activation)
+    ops = implementation(backend, "linear_act", x.dtype, act=act.name)
+    (batch, _), n = check("x", x, (None, w.shape[1]), x.dtype), w.shape[0]
+    check("w", w, (n, None), x.dtype), check("b", b, (n,), x.dtype)
+    out = output("out", out, (batch, n), x.dtype)
+    if pre is not None:
+        check("pre", pre, (batch, n), x.dtype)
+    ops.linear_act(x, w, b, activations.CODES[activation], out, pre)
+    return out
+
+
+def linear_loss_grad(
+    h: Array,
+    w: Array,
+    b: Array,
+    target: Array,
+    activation: str = "identity",
+    loss: str = "mse",
+    *,
+    reduction: str = "mean",
+    sample_weight: Array | None = None,
+    feature_weight: Array | None = None,
+    out: Array | None = None,
+    backend: str = "auto",
+) -> tuple[float, Array]:
+    """(loss, delta (B, d)) of the last layer: h (B, M), w (d, M), b (d,), target (B, d); the reconstruction is never stored.
+
+    r = act(h @ w.T + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by d for "mean"; delta = dloss/dz
+    """
+    ops, batch, feature_weight = _last_layer(
+        backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight
+    )
+    scale = losses.element_scale(reduction, len(w))
+    weights = np.empty(batch, h.dtype)
+    ops.batch_scale(as_weights(sample_weight, batch), np.arange(batch), weights)
+    out = output("out", out, target.shape, h.dtype)
+    row_loss = np.empty(batch, h.dtype)
+    codes = activations.CODES[activation], losses.CODES[loss]
+    ops.linear_loss_grad(h, w, b, *codes, target, weights, scale, feature_weight, row_loss, out)
+    return scale * float(weights.astype(np.float64) @ row_loss.astype(np.float64)), out
+
+
+def linear_loss(
+    h: Array,
+    w: Array,
+    b: Array,
+    target: Array,
+    activation: str = "identity",
+    loss: str = "mse",
+    *,
+    feature_weight: Array | None = None,
+    out: Array | None = None,
+    backend: str = "auto",
+) -> Array:
+    """Loss per row (B,), summed over the features; arguments as in `linear_loss_grad`.
+
+    (f * l(act(h @ w.T + b), target)).sum(1)
+    """
+    ops, batch, feature_weight = _last_layer(
+        backend, "linear_loss", h, w, b, target, activation, loss, feature_weight
+    )
+    out = output("out", out, (batch,), h.dtype)
+    ops.linear_loss(h, w, b, activations.CODES[activation], losses.CODES[loss], target, feature_weight, out)
+    return out
+
+
+def linear_dgrad(
+    delta: Array,
+    w: Array,
+    saved: Array | None = None,
+    activation: str = "identity",
+    *,
+    extra: Array | None = None,
+    out: Array | None = None,
+    backend: str = "auto",
+) -> Array:
+    """delta of the layer below (B, M) from delta (B, N), w (N, M) and what its forward pass saved (B, M).
+
+    `saved` is the output, or the pre-activation for gelu and silu; `extra` (B, M) is added before act'.
+
+    (delta @ w + extra) * act'(saved)
+    """
+    act = activations.get(activation)
+    ops = implementation(backend, "linear_dgrad", delta.dtype, act=act.name)
+    batch, _ = check("delta", delta, (None, w.shape[0]), delta.dtype)
+    shape = (batch, w.shape[1])
+    check("w", w, (None, None), delta.dtype)
+    if saved is None and act.name != "identity":
+        raise ValueError(f"linear_dgrad through {act.name!r} needs saved: the layer's {act.saved}")
+    for name, array in (("saved", saved), ("extra", extra)):
+        if array is not None:
+            check(name, array, shape, delta.dtype)
+    out = output("out", out, shape, delta.dtype)
+    ops.linear_dgrad(delta, w, activations.CODES[activation], saved, extra, out)
+    return out
+
+
+def linear_wgrad(
+    delta: Array,
+    a: Array,
+    *,
+    out: tuple[Array, Array] | None = None,
+    accumulate: bool = False,
+    backend: str = "auto",
+) -> tuple[Array, Array]:
+    """(dw (N, M), db (N,)) from delta (B, N) and the layer's input a (B, M); `accumulate` adds to `out`.
+
+    delta.T @ a, delta.sum(0)
+    """
+    ops = implementation(backend, "linear_wgrad", delta.dtype)
+    batch, n = check("delta", delta, (None, None), delta.dtype)
+    _, m = check("a", a, (batch, None), delta.dtype)
+    if accumulate and out is None:
+        raise ValueError("accumulate adds to gradients that exist: give out=(dw, db)")
+    dw, db = out if out is not None else (None, None)
+    dw, db = output("dw", dw, (n, m), delta.dtype), output("db", db, (n,), delta.dtype)
+    ops.linear_wgrad(delta, a, dw, db, accumulate, None)
+    return dw, db
+
+
+def _last_layer(
+    backend: str,
+    op: str,
+    h: Array,
+    w: Array,
+    b: Array,
+    target: Array,
+    activation: str,
+    loss: str,
+    feature_weight: Array | None,
+) -> tuple[Any, int, Array | None]:
+    act, row = activations.get(activation), losses.get(loss)
+    if row.on_logits and act.name != "sigmoid":
+        raise ValueError(
+            f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
+        )
+    ops = implementation(backend, op, h.dtype, act=act.name, loss=row.name)
+    (batch, _), n = check("h", h, (None, w.shape[1]), h.dtype), w.shape[0]
+    (
+        check("w", w, (n, None), h.dtype),
+        check("b", b, (n,), h.dtype),
+        check("target", target, (batch, n), h.dtype),
+    )
+    if feature_weight is not None:
+        feature_weight = np.ascontiguousarray(feature_weight, h.dtype)
+        check("feature_weight", feature_weight, (n,), h.dtype)
+    return ops, batch, feature_weight

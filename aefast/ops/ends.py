@@ -1,0 +1,88 @@
+"""Ops at the two ends of a step, on NumPy arrays: rows in, parameters updated; see `aefast.ops` for the rules."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aefast import optimizers
+from aefast.data.rows import as_rows
+from aefast.ops.checks import Array, check, implementation, output
+
+
+def gather(
+    data: Array,
+    index: Array,
+    *,
+    shift: Array | None = None,
+    scale: Array | None = None,
+    factor: float = 1.0,
+    dtype: str = "float32",
+    out: Array | None = None,
+    backend: str = "auto",
+) -> Array:
+    """Rows data[index] (B, d) of any numeric dtype and strides as `dtype`, scaled on the way.
+
+    (data[index] - shift) * scale in float64, or data[index] * factor
+    """
+    data = as_rows(data, what="data")
+    index = np.ascontiguousarray(index, np.int64)
+    if index.ndim != 1 or len(index) == 0:
+        raise ValueError(f"index must have shape (B,) with B >= 1, but has {index.shape}")
+    if index.min() < 0 or index.max() >= len(data):
+        raise IndexError(
+            f"index must be in [0, {len(data)}), but reaches from {index.min()} to {index.max()}"
+        )
+    if (shift is None) != (scale is None):
+        raise ValueError("shift and scale come together: give both or none")
+    if shift is not None and scale is not None:
+        shift, scale = np.ascontiguousarray(shift, np.float64), np.ascontiguousarray(scale, np.float64)
+        check("shift", shift, (data.shape[1],), shift.dtype)
+        check("scale", scale, (data.shape[1],), scale.dtype)
+    real = np.dtype(dtype)
+    out = output("out", out, (len(index), data.shape[1]), real)
+    implementation(backend, "gather", real).gather(data, index, shift, scale, factor, out)
+    return out
+
+
+def update(
+    w: Array,
+    g: Array,
+    slots: tuple[Array, ...] = (),
+    optimizer: str | optimizers.Optimizer = "adam",
+    *,
+    learning_rate: float = 1e-3,
+    step: int = 1,
+    weight_decay: float = 0.0,
+    clip_scale: float = 1.0,
+    backend: str = "auto",
+) -> None:
+    """One optimizer step, number `step` = 1, 2, ..., in place on flat w (n,) and its slots, each (n,), from g (n,).
+
+    As many slots as the optimizer has (`aefast.optim`), zero before step 1. g is multiplied by `clip_scale`.
+    """
+    rule = optimizers.get(optimizer)
+    ops = implementation(backend, "update", w.dtype)
+    (n,) = check("w", w, (None,), w.dtype)
+    check("g", g, (n,), w.dtype)
+    if len(slots) != rule.n_slots:
+        raise ValueError(f"{rule.name} has {rule.n_slots} slots, but got {len(slots)}")
+    for name, array in (("w", w), *((f"slots[{i}]", slot) for i, slot in enumerate(slots))):
+        output(name, array, (n,), w.dtype)
+    if step < 1:
+        raise ValueError(f"steps are counted from 1, but step is {step}")
+    s0, s1 = (*slots, None, None)[:2]
+    decay = weight_decay if rule.weight_decay is None else rule.weight_decay
+    rate = learning_rate if rule.learning_rate is None else rule.learning_rate
+    c1, c2 = rule.bias_corrections(np.array([step]))[0].tolist()
+    code = optimizers.CODES[rule.name]
+    ops.update(code, w, g, s0, s1, None, n, decay, *rule.constants, rate, c1, c2, clip_scale, 0.0)
+
+
+def permutation(n: int, *, seed: int = 0, epoch: int = 0, backend: str = "auto") -> NDArray[np.int64]:
+    """(n,) int64: a keyed permutation of range(n); the same bits on every backend."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, but is {n}")
+    out = np.empty(n, np.int64)
+    implementation(backend, "permutation", np.dtype(np.float32)).permutation(n, seed, epoch, out)
+    return out

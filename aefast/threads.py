@@ -1,0 +1,31 @@
+"""How many threads the kernels use: what was set, else the environment, affinity and quota."""
+
+from __future__ import annotations
+
+import os
+
+_requested: int | None = None
+
+
+def set_num_threads(n: int | None) -> None:
+    """Use n threads (>= 1) from the next call on; None goes back to what the environment says.
+
+    That is AEFAST_NUM_THREADS, else OMP_NUM_THREADS, else the processors that affinity leaves.
+    """
+    global _requested
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise ValueError(f"the number of threads must be an integer of at least 1, or None, but is {n!r}")
+    _requested = n
+
+
+def num_threads(n_threads: int | None = None) -> int:
+    """The number in force: the argument, else what was set, else the environment, else the usable processors."""
+    if n_threads is not None:
+        return n_threads
+    if _requested is not None:
+        return _requested
+    for name in ("AEFAST_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "").split(",")[0].strip()
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
