@@ -20,6 +20,8 @@ Array = NDArray[Any]
 LEAKY_SLOPE = 0.01
 SQRT_HALF = math.sqrt(0.5)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+# A ufunc, so that array-likes with rules of their own (`aefast.testing.bounded`) can take part.
+_ERFC: Any = np.frompyfunc(math.erfc, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,17 @@ def _softplus(z: Array) -> Any:
     return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
-def _gelu(z: Array) -> Any:
+def _normal_cdf(z: Array) -> Any:
     # erfc keeps the negative tail, where 1 + erf cancels.
-    erfc = np.vectorize(math.erfc, otypes=[np.float64])(-z * SQRT_HALF)
-    return (0.5 * z * erfc).astype(z.dtype)
+    return 0.5 * _ERFC(-z * SQRT_HALF).astype(z.dtype)
+
+
+def _gelu(z: Array) -> Any:
+    return z * _normal_cdf(z)
 
 
 def _gelu_derivative(z: Array) -> Any:
-    erfc = np.vectorize(math.erfc, otypes=[np.float64])(-z * SQRT_HALF)
-    return (0.5 * erfc + z * INV_SQRT_2PI * np.exp(-0.5 * z * z)).astype(z.dtype)
+    return _normal_cdf(z) + z * INV_SQRT_2PI * np.exp(-0.5 * z * z)
 
 
 def _silu_derivative(z: Array) -> Any:

@@ -41,13 +41,14 @@ class Engine:
     ) -> None:
         if dtype not in (*DTYPES, "bfloat16"):
             raise unknown_name("dtype", dtype, (*DTYPES, "bfloat16"))
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be in [0, 2^64), but is {seed}")
+        if not hasattr(seed, "__index__") or not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be an integer in [0, 2^64), but is {seed!r}")
         self.topology, self.settings = topology, settings
         self.beta, self.scaling, self.seed = beta, scaling, seed
-        self.dtype, self.n_threads = dtype, n_threads
+        self.dtype, self.n_threads, self.backend = dtype, n_threads, backend
         self.feature_weight = _as_feature_weight(feature_weight, topology.n_features)
-        self._backend = backends.choose(backend, build(topology, settings, batch_size, "train"), dtype)
+        self.batch_size = batch_size
+        self._bind()
         real, n = DTYPES[dtype], topology.n_flat
         self._state = backends.State(
             np.zeros(n, real),
@@ -55,7 +56,6 @@ class Engine:
             tuple(np.zeros(n, real) for _ in range(settings.optimizer.n_slots)),
             np.zeros(n, real) if settings.ema is not None else None,
         )
-        self._programs: dict[tuple[Purpose, int], tuple[Plan, backends.Program]] = {}
         self._initialise()
 
     # Parameters --------------------------------------------------------------------------------------------------
@@ -102,6 +102,8 @@ class Engine:
         for name, array in arrays.items():
             if array.shape != views[name].shape:
                 raise ValueError(f"{name} must have shape {views[name].shape}, but has {array.shape}")
+            if array.dtype.kind in "cOSUMm":
+                raise TypeError(f"{name} must hold real numbers, but its dtype is {array.dtype}")
         for name, array in arrays.items():
             views[name][...] = array
         if self._state.ema is not None:
@@ -142,6 +144,8 @@ class Engine:
                 f"an ELBO needs a variational topology and a loss with a likelihood; this one is "
                 f"{'variational' if self.topology.variational else 'deterministic'} with loss {row.name!r}"
             )
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, but is {n_samples}")
         rows = as_rows(X, self.topology.n_features)
         total = np.zeros(len(rows))
         for sample in range(n_samples):
@@ -167,7 +171,22 @@ class Engine:
             loss += _penalty(parts["code"], share, s.sparsity)
         return loss
 
+    # Copies ------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Backend and programs hold native memory; a copy binds its own when it comes to life.
+        return {name: value for name, value in vars(self).items() if name not in ("_backend", "_programs")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._bind()
+
     # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        plan = build(self.topology, self.settings, self.batch_size, "train")
+        self._backend = backends.choose(self.backend, plan, self.dtype)
+        self._programs: dict[tuple[Purpose, int], tuple[Plan, backends.Program]] = {}
 
     def _initialise(self) -> None:
         views = self.views(self._state.params)

@@ -72,6 +72,7 @@ class Momentum(Optimizer):
 
     @property
     def constants(self) -> tuple[float, float, float]:
+        """See `Optimizer`."""
         return (self.momentum, 0.0, 0.0)
 
 
@@ -93,6 +94,7 @@ class RMSprop(Optimizer):
 
     @property
     def constants(self) -> tuple[float, float, float]:
+        """See `Optimizer`."""
         return (self.alpha, 0.0, self.eps)
 
 
@@ -108,9 +110,11 @@ class Adam(Optimizer):
 
     @property
     def constants(self) -> tuple[float, float, float]:
+        """See `Optimizer`."""
         return (self.beta1, self.beta2, self.eps)
 
     def bias_corrections(self, t: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `Optimizer`: 1 / (1 - beta^t)."""
         powers = np.power(np.array([self.beta1, self.beta2]), t[:, None])
         return np.asarray(1.0 / (1.0 - powers), np.float64)
 
@@ -135,6 +139,7 @@ class Lion(Optimizer):
 
     @property
     def constants(self) -> tuple[float, float, float]:
+        """See `Optimizer`."""
         return (self.beta1, self.beta2, 0.0)
 
 

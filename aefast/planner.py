@@ -24,17 +24,21 @@ class Memory:
         self.stats_size = 0
 
     def rows(self, name: str, cols: int) -> Ref:
+        """A matrix with one row per batch row (B, cols)."""
         stride = math.ceil(cols / LINE) * LINE
         stride += LINE if stride % ALIASING == 0 else 0
         return self._arena(name, Ref("arena", 0, self.batch, cols, stride, batch=0), self.batch * stride)
 
     def per_row(self, name: str) -> Ref:
+        """A vector with one element per batch row (B,)."""
         return self._arena(name, Ref("arena", 0, 1, self.batch, self.batch, batch=1, vector=True), self.batch)
 
     def vector(self, name: str, cols: int) -> Ref:
+        """A vector (cols,)."""
         return self._arena(name, Ref("arena", 0, 1, cols, cols, vector=True), cols)
 
     def stats(self, name: str, n: int) -> Ref:
+        """n float64 scalars."""
         ref = Ref("stats", self.stats_size, 1, n, n, vector=True)
         self.stats_size += n
         self.buffers[name] = ref
@@ -60,6 +64,7 @@ class Builder:
     # The five purposes -------------------------------------------------------------------------------------------
 
     def encode(self) -> list[tuple[PhaseKind, list[Call]]]:
+        """Rows to codes."""
         calls, moments = self._encoder(self._gather("input", self.topology.n_features))
         self.memory.buffers["code"] = (
             moments.columns(0, self.topology.n_components) if self.topology.variational else moments
@@ -67,21 +72,25 @@ class Builder:
         return [("rows", calls)]
 
     def decode(self) -> list[tuple[PhaseKind, list[Call]]]:
+        """Codes to reconstructions."""
         calls = self._gather("code", self.topology.n_components)
         return [("rows", calls + self._decoder(self.memory.buffers["code"], "reconstruction"))]
 
     def reconstruct(self) -> list[tuple[PhaseKind, list[Call]]]:
+        """Rows to reconstructions, through the mean code."""
         calls, moments = self._encoder(self._gather("input", self.topology.n_features))
         latent, code = self._latent(moments, -1)
         return [("rows", calls + latent + self._decoder(code, "reconstruction"))]
 
     def loss(self) -> list[tuple[PhaseKind, list[Call]]]:
+        """Rows to reconstruction losses, KL terms and codes."""
         calls, moments = self._encoder(self._gather("input", self.topology.n_features))
         latent, code = self._latent(moments, random.stream_word(random.STREAM_EVALUATE))
         self.memory.buffers["code"] = code
         return [("rows", calls + latent + self._decoder(code, None))]
 
     def train(self) -> list[tuple[PhaseKind, list[Call]]]:
+        """Forward, backward, gradients and update of one batch."""
         s, memory = self.settings, self.memory
         batch_scale = memory.per_row("batch_scale")
         weights = [Call("batch_scale", {"out": batch_scale})]

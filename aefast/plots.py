@@ -21,7 +21,7 @@ COLOURS = (
     "#56b4e9", "#7a5195", "#8c6d31", "#6b7280", "#b5cf6b",
 )  # fmt: skip
 CELL = 0.62  # inches of one small image
-GAP = 2  # pixels between images of a grid
+GAP = 0.07  # white between the images of a grid, in heights of an image
 DPI = 150
 
 
@@ -36,7 +36,7 @@ def reconstructions(rows: Mapping[str, ArrayLike], image_shape: tuple[int, int],
         raise ValueError(f"every row needs the same number of images, but they have {sorted(counts)}")
     (n,) = counts
     low, high = _grey_range(*images.values())
-    label_width = 0.085 * max(map(len, images)) + 0.15
+    label_width = 0.068 * max(map(len, images)) + 0.25
     figure, (width, height) = _figure(label_width + n * CELL, len(images) * CELL, title)
     for i, (label, stack) in enumerate(images.items()):
         top = (len(images) - i) * CELL
@@ -50,7 +50,7 @@ def reconstructions(rows: Mapping[str, ArrayLike], image_shape: tuple[int, int],
             fontsize=9,
         )
         box = (label_width / width, (top - CELL) / height, n * CELL / width, CELL / height)
-        _show(figure.add_axes(box), _grid(stack, n, high), low, high)
+        _show(figure.add_axes(box), _grid(stack, n, low), low, high)
     return figure
 
 
@@ -70,9 +70,10 @@ def samples(
 
 
 def filters(components: ArrayLike, image_shape: tuple[int, int], *, title: str = "Encoder filters") -> Any:
-    """A grid of weights (n, d), each scaled by its own largest value, white being zero: a Figure."""
+    """A grid of weights (n, d), each scaled by its own large values, white being zero: a Figure."""
     weights = _images(components, image_shape).astype(np.float64)
-    peak = np.abs(weights).max(axis=(1, 2), keepdims=True)
+    # Not by the largest: pixels that hardly ever vary keep odd weights.
+    peak = np.quantile(np.abs(weights), 0.98, axis=(1, 2), keepdims=True)
     return _mosaic(weights / np.where(peak > 0, peak, 1.0), title, "RdBu_r", (-1.0, 1.0), gap_value=0.0)
 
 
@@ -106,6 +107,8 @@ def loss_curves(
     curves: Mapping[str, Sequence[float]], *, title: str = "Training loss, relative to the first epoch"
 ) -> Any:
     """Loss by epoch of several models, each divided by its first value so that they share an axis: a Figure."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, _ = _figure(6.4, 3.6, "")
     ax = figure.add_axes((0.1, 0.15, 0.68, 0.73))
     ends = []
@@ -131,6 +134,7 @@ def loss_curves(
             va="center",
             fontsize=9,
         )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(axis="y", color="#e5e7eb", lw=0.8)
     ax.set_axisbelow(True)
     _plain(ax, title, "epoch", "")
@@ -163,12 +167,12 @@ def _mosaic(
 
 
 def _grid(images: Array, columns: int, gap: float) -> Array:
-    """Images (n, h, w) side by side in so many columns, with GAP pixels of the value `gap` around each."""
+    """Images (n, h, w) side by side in so many columns, a strip of the value `gap` around each."""
     n, h, w = images.shape
-    rows = math.ceil(n / columns)
-    canvas = np.full((rows * (h + GAP) + GAP, columns * (w + GAP) + GAP), gap, np.float64)
+    rows, strip = math.ceil(n / columns), max(1, round(GAP * h))
+    canvas = np.full((rows * (h + strip) + strip, columns * (w + strip) + strip), gap, np.float64)
     for i, image in enumerate(images):
-        top, left = GAP + i // columns * (h + GAP), GAP + i % columns * (w + GAP)
+        top, left = strip + i // columns * (h + strip), strip + i % columns * (w + strip)
         canvas[top : top + h, left : left + w] = image
     return canvas
 

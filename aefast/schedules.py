@@ -16,7 +16,7 @@ from aefast.errors import unknown_name
 Array = NDArray[np.float64]
 
 TABLE: dict[str, Callable[[Any], Any]] = {
-    "constant": lambda t: np.ones_like(t),
+    "constant": np.ones_like,
     "linear": lambda t: 1.0 - t,
     "cosine": lambda t: 0.5 * (1.0 + np.cos(np.pi * t)),  # Loshchilov & Hutter 2017, without restarts
     "exponential": lambda t: 0.01**t,

@@ -18,6 +18,11 @@ def set_num_threads(n: int | None) -> None:
     _requested = n
 
 
+def requested() -> int | None:
+    """What `set_num_threads` asked for; None: nothing."""
+    return _requested
+
+
 def num_threads(n_threads: int | None = None) -> int:
     """The number in force: the argument, else what was set, else the environment, else the usable processors."""
     if n_threads is not None:

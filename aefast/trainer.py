@@ -93,8 +93,19 @@ class Trainer(Engine):
             raise unknown_name("schedule", schedule, schedules.NAMES)
         if nonfinite not in backends.NONFINITE_CODES:
             raise unknown_name("nonfinite policy", nonfinite, backends.NONFINITE_CODES)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, but is {batch_size}")
+        decay = weight_decay if rule.weight_decay is None else rule.weight_decay
+        for name, count in (("batch_size", batch_size), ("n_threads", 1 if n_threads is None else n_threads)):
+            if isinstance(count, bool) or not hasattr(count, "__index__") or count < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, but is {count!r}")
+        for name, value in (
+            ("weight_decay", decay),
+            ("warmup_steps", warmup_steps),
+            ("beta", beta),
+            ("kl_warmup_epochs", kl_warmup_epochs),
+            ("free_bits", free_bits),
+        ):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and at least 0, but is {value!r}")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, or None, but is {clip_norm!r}")
         if ema is not None and not 0.0 <= ema < 1.0:
@@ -110,7 +121,7 @@ class Trainer(Engine):
             free_bits=free_bits,
             feature_weight=feature_weight is not None,
             optimizer=rule,
-            weight_decay=weight_decay if rule.weight_decay is None else rule.weight_decay,
+            weight_decay=decay,
             ema=ema,
         )
         super().__init__(
@@ -126,7 +137,7 @@ class Trainer(Engine):
             seed=seed,
         )
         self.learning_rate, self.schedule, self.warmup_steps = rate, schedule, warmup_steps
-        self.clip_norm, self.batch_size, self.kl_warmup_epochs = clip_norm, batch_size, kl_warmup_epochs
+        self.clip_norm, self.kl_warmup_epochs = clip_norm, kl_warmup_epochs
         self.nonfinite, self.shuffle = nonfinite, shuffle
         self.n_steps = 0
         self.epoch = 0
@@ -138,20 +149,24 @@ class Trainer(Engine):
     def gradients(self, batch: Any, sample_weight: Any = None) -> tuple[float, dict[str, Array]]:
         """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing."""
         rows = as_rows(batch, self.topology.n_features, what="batch")
+        feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
         _, program = self._program("train", len(rows))
-        beta = self._beta(np.array([0]), 1)[0]
-        program.run_phases(
-            self._feed(rows, np.arange(len(rows)), sample_weight, self.n_steps), 0, len(rows), beta
-        )
+        program.run_phases(feed, 0, len(rows), self._beta(np.array([0]), 1)[0])
         named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
         return float(program.buffer("loss")[0]), named
 
     def step(self, batch: Any, sample_weight: Any = None) -> float:
-        """One step on one batch (B, d); the loss before the update. Noise is addressed by the row in the batch and `n_steps`."""
+        """One step on one batch (B, d); the loss before the update.
+
+        Noise is addressed by the row in the batch and `n_steps`.
+        """
         rows = as_rows(batch, self.topology.n_features, what="batch")
         feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
-        loss = np.zeros(1)
-        self._run(feed, len(rows), self._scalars(1, 1, None), loss)
+        loss, position = np.zeros(1), self.position
+        try:
+            self._run(feed, len(rows), self._scalars(1, 1, None), loss)
+        finally:
+            self.position = position  # a step by itself is no part of an epoch
         return float(loss[0])
 
     def fit(
@@ -192,7 +207,7 @@ class Trainer(Engine):
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
         order, first = self._order(n), self.position
-        if first >= n_steps:
+        if first > n_steps:  # all done: interrupted in the last one
             raise ValueError(
                 f"{first} steps of this epoch are done, but {n} rows make {n_steps} steps: other data?"
             )

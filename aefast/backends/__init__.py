@@ -81,7 +81,12 @@ class Program(Protocol):
     """A plan bound to memory."""
 
     def run_steps(
-        self, feed: Feed, scalars: NDArray[np.float64], losses: NDArray[np.float64], nonfinite: int, clip_norm: float
+        self,
+        feed: Feed,
+        scalars: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        nonfinite: int,
+        clip_norm: float,
     ) -> Outcome:
         """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
 
@@ -103,7 +108,9 @@ class Backend(Protocol):
     ops: Any
     """The op functions of the contract, by name, on this backend's arrays."""
 
-    def supports(self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32") -> Support:
+    def supports(
+        self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
+    ) -> Support:
         """Whether it can do this op, and if not, why."""
 
     def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -52,38 +54,52 @@ class InterpretedProgram:
         self._ops = ops
         self._bound: dict[int, tuple[list[_BoundCall], list[_BoundCall]]] = {}
         self._partials = [
-            self._view(ref, plan.batch) for call in plan.calls if (ref := call.args.get("partials")) is not None
+            self._view(ref, plan.batch)
+            for call in plan.calls
+            if (ref := call.args.get("partials")) is not None
         ]
 
+    @np.errstate(all="ignore")  # what overflows is the non-finite policy's
     def run_steps(
-        self, feed: Feed, scalars: NDArray[np.float64], losses: NDArray[np.float64], nonfinite: int, clip_norm: float
+        self,
+        feed: Feed,
+        scalars: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        nonfinite: int,
+        clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         batch = self.plan.batch
         before, update = self._calls(batch)
         loss = self.buffer("loss")
-        for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
-            values = {"lr": lr, "c1": c1, "c2": c2, "beta": beta, **_batch_rows(feed, step * batch, (step + 1) * batch)}
-            try:
+        for call in (*before, *update):
+            call.begin(feed)
+        with _HeldInterrupt() as interrupt:
+            for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
+                rows = _batch_rows(feed, step * batch, (step + 1) * batch)
+                values = {"lr": lr, "c1": c1, "c2": c2, "beta": beta, **rows}
                 for call in before:
-                    call.run(feed, values)
-            except KeyboardInterrupt:
-                return Outcome(step, interrupted=True)
-            losses[step] = loss[0]
-            finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
-            if not finite and nonfinite == 0:
-                return Outcome(step, nonfinite=True)
-            if finite or nonfinite == 2:
-                values["clip_scale"] = self._clip_scale(clip_norm)
-                for call in update:
-                    call.run(feed, values)
-        return Outcome(len(scalars))
+                    if interrupt.came:
+                        return Outcome(step, interrupted=True)
+                    call.run(values)
+                losses[step] = loss[0]
+                finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
+                if not finite and nonfinite == 0:
+                    return Outcome(step, nonfinite=True)
+                if finite or nonfinite == 2:
+                    values["clip_scale"] = self._clip_scale(clip_norm)
+                    for call in update:
+                        call.run(values)
+        return Outcome(len(scalars), interrupted=interrupt.came)
 
+    @np.errstate(all="ignore")
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
         """See `aefast.backends.Program`."""
         before, _ = self._calls(stop - start)
+        values = {"beta": beta, **_batch_rows(feed, start, stop)}
         for call in before:
-            call.run(feed, {"beta": beta, **_batch_rows(feed, start, stop)})
+            call.begin(feed)
+            call.run(values)
 
     def buffer(self, name: str) -> Array:
         """See `aefast.backends.Program`."""
@@ -120,26 +136,55 @@ class InterpretedProgram:
         return np.lib.stride_tricks.as_strided(base, (rows, ref.cols), strides)
 
 
+class _HeldInterrupt:
+    """Ctrl-C sets a flag in here instead of raising, so that no update is left half done.
+
+    In other threads than the main one, and where SIGINT isn't Python's own, nothing is held.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._held = False
+
+    def __enter__(self) -> _HeldInterrupt:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+            self._held = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, *_: object) -> None:
+        self.came = True
+
+
 class _BoundCall:
-    """One op with its buffers; what changes is filled in at each run."""
+    """One op with its buffers, by position; what changes from run to run or from step to step is filled in there."""
 
     def __init__(self, function: Callable[..., None], fixed: dict[str, Any]) -> None:
-        self.function = function
-        self.fixed = fixed
-        names = inspect.signature(function).parameters
+        names = list(inspect.signature(function).parameters)
         missing = [name for name in names if name not in fixed]
-        self.feed_args = [(name, FEED_ARGS[name]) for name in missing if name in FEED_ARGS]
-        self.step_args = [name for name in missing if name in STEP_ARGS]
         if unfilled := set(missing) - {*FEED_ARGS, *STEP_ARGS}:
             raise TypeError(f"{function.__name__}: nothing fills {sorted(unfilled)}")
+        if unknown := set(fixed) - set(names):
+            raise TypeError(f"{function.__name__} has no {sorted(unknown)}")
+        self.function = function
+        self.arguments = [fixed.get(name) for name in names]
+        self.feed_args = [(names.index(name), FEED_ARGS[name]) for name in missing if name in FEED_ARGS]
+        self.step_args = [(names.index(name), name) for name in missing if name in STEP_ARGS]
 
-    def run(self, feed: Feed, step: dict[str, Any]) -> None:
-        arguments = self.fixed
-        for name, read in self.feed_args:
-            arguments[name] = read(feed)
-        for name in self.step_args:
-            arguments[name] = step[name]
-        self.function(**arguments)
+    def begin(self, feed: Feed) -> None:
+        for place, read in self.feed_args:
+            self.arguments[place] = read(feed)
+
+    def run(self, step: dict[str, Any]) -> None:
+        arguments = self.arguments
+        for place, name in self.step_args:
+            arguments[place] = step[name]
+        self.function(*arguments)
 
 
 def _batch_rows(feed: Feed, start: int, stop: int) -> dict[str, Array]:

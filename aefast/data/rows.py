@@ -20,12 +20,20 @@ def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> NDArra
         raise TypeError(f"{what} is a sparse matrix; dense rows were expected: pass {what}.toarray()")
     rows = np.asarray(X)
     if rows.dtype.kind not in NUMERIC_KINDS:
-        raise TypeError(f"{what} must be numeric (float, int, uint8, bool ...), but its dtype is {rows.dtype}")
+        raise TypeError(
+            f"{what} must be numeric (float, int, uint8, bool ...), but its dtype is {rows.dtype}"
+        )
     if rows.dtype.kind == "f" and rows.dtype.itemsize > 8:
         raise TypeError(f"{what} has dtype {rows.dtype}; convert it to float64 first")
     if rows.ndim != 2:
-        hint = f"; reshape it with {what}.reshape(len({what}), -1)" if rows.ndim != 1 else "; one row is X[None, :]"
-        raise ValueError(f"{what} must have two dimensions (rows, features), but has shape {rows.shape}{hint}")
+        hint = (
+            f"; reshape it with {what}.reshape(len({what}), -1)"
+            if rows.ndim != 1
+            else "; one row is X[None, :]"
+        )
+        raise ValueError(
+            f"{what} must have two dimensions (rows, features), but has shape {rows.shape}{hint}"
+        )
     if len(rows) == 0 or rows.shape[1] == 0:
         raise ValueError(f"{what} must hold at least one row and one feature, but has shape {rows.shape}")
     if n_features is not None and rows.shape[1] != n_features:

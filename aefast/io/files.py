@@ -21,8 +21,8 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode shuts others out
-        os.replace(temporary, target)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's own mode shuts others out
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

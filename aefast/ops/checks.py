@@ -14,8 +14,12 @@ Array = NDArray[Any]
 
 
 def implementation(
-    backend: str, op: str, dtype: np.dtype[Any], act: str | None = None, loss: str | None = None
+    backend: str, op: str, like: Array | np.dtype[Any], act: str | None = None, loss: str | None = None
 ) -> Any:
+    """The ops of the named backend, or of the first that does this op in the dtype of `like`."""
+    if not isinstance(like, (np.ndarray, np.dtype)):
+        raise TypeError(f"{op} takes NumPy arrays, but its first is {type(like).__name__}; use numpy.asarray")
+    dtype = like if isinstance(like, np.dtype) else like.dtype
     reasons = []
     for name in backends.NAMES if backend == "auto" else (backend,):
         runs = backends.available(name)
@@ -46,6 +50,7 @@ def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: np.dtyp
 
 
 def output(name: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """`out` as it was given, checked and writeable, or a new array."""
     if out is None:
         return np.empty(shape, dtype)
     check(name, out, shape, dtype)

@@ -30,7 +30,7 @@ def corrupt(
     x + level * n, where(u < level, 0, x), or low / high each with probability level / 2
     """
     setting = regularizers.Corruption(kind, level, low, high)
-    ops = implementation(backend, "corrupt", x.dtype)
+    ops = implementation(backend, "corrupt", x)
     batch, d = check("x", x, (None, None), x.dtype)
     rows = _addresses(rows, batch)
     out = output("out", out, (batch, d), x.dtype)
@@ -104,7 +104,7 @@ def sparsity_penalty(
     weight * sum_j KL(target || mean_b h_bj), or weight * mean_b sum_j of abs(h) or h^2
     """
     setting = regularizers.Sparsity(kind, weight, target)
-    ops = implementation(backend, "sparsity_penalty", h.dtype)
+    ops = implementation(backend, "sparsity_penalty", h)
     batch, n_latents = check("h", h, (None, None), h.dtype)
     out = output("out", out, (batch, n_latents), h.dtype)
     weights = _batch_scale(ops, sample_weight, batch, h.dtype)
@@ -115,7 +115,7 @@ def sparsity_penalty(
 
 
 def _moments(op: str, moments: Array, backend: str) -> tuple[Any, int, int]:
-    ops = implementation(backend, op, moments.dtype)
+    ops = implementation(backend, op, moments)
     batch, width = check("moments", moments, (None, None), moments.dtype)
     if width % 2:
         raise ValueError(f"moments hold a mean and a log variance per latent, but have an odd width {width}")

@@ -26,7 +26,7 @@ def linear_act(
     h = act(x @ w.T + b)
     """
     act = activations.get(activation)
-    ops = implementation(backend, "linear_act", x.dtype, act=act.name)
+    ops = implementation(backend, "linear_act", x, act=act.name)
     (batch, _), n = check("x", x, (None, w.shape[1]), x.dtype), w.shape[0]
     check("w", w, (n, None), x.dtype), check("b", b, (n,), x.dtype)
     out = output("out", out, (batch, n), x.dtype)
@@ -108,7 +108,7 @@ def linear_dgrad(
     (delta @ w + extra) * act'(saved)
     """
     act = activations.get(activation)
-    ops = implementation(backend, "linear_dgrad", delta.dtype, act=act.name)
+    ops = implementation(backend, "linear_dgrad", delta, act=act.name)
     batch, _ = check("delta", delta, (None, w.shape[0]), delta.dtype)
     shape = (batch, w.shape[1])
     check("w", w, (None, None), delta.dtype)
@@ -134,7 +134,7 @@ def linear_wgrad(
 
     delta.T @ a, delta.sum(0)
     """
-    ops = implementation(backend, "linear_wgrad", delta.dtype)
+    ops = implementation(backend, "linear_wgrad", delta)
     batch, n = check("delta", delta, (None, None), delta.dtype)
     _, m = check("a", a, (batch, None), delta.dtype)
     if accumulate and out is None:
@@ -161,7 +161,7 @@ def _last_layer(
         raise ValueError(
             f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
         )
-    ops = implementation(backend, op, h.dtype, act=act.name, loss=row.name)
+    ops = implementation(backend, op, h, act=act.name, loss=row.name)
     (batch, _), n = check("h", h, (None, w.shape[1]), h.dtype), w.shape[0]
     (
         check("w", w, (n, None), h.dtype),

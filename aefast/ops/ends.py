@@ -62,7 +62,7 @@ def update(
     As many slots as the optimizer has (`aefast.optim`), zero before step 1. g is multiplied by `clip_scale`.
     """
     rule = optimizers.get(optimizer)
-    ops = implementation(backend, "update", w.dtype)
+    ops = implementation(backend, "update", w)
     (n,) = check("w", w, (None,), w.dtype)
     check("g", g, (n,), w.dtype)
     if len(slots) != rule.n_slots:

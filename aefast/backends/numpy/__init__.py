@@ -20,7 +20,9 @@ class NumpyBackend:
 
         self.ops = SimpleNamespace(**{**vars(ops), "update": update.update})
 
-    def supports(self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32") -> Support:
+    def supports(
+        self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
+    ) -> Support:
         """Every op of the contract in float32 and float64."""
         if not hasattr(self.ops, op):
             return Support(False, f"no op {op!r}")

@@ -197,7 +197,7 @@ def gaussian_latent_backward(
     rows: Array,
     out: Array,
 ) -> None:
-    """dmu = dz + c mu; dlogvar = dz eps exp(logvar / 2) / 2 + c (exp(logvar) - 1) / 2; c = beta batch_scale (kl > free_bits)."""
+    """dmu = dz + c mu; dlogvar = (dz eps exp(logvar / 2) + c (exp(logvar) - 1)) / 2; c = beta batch_scale (kl > free_bits)."""
     n = dz.shape[1]
     mu, logvar = moments[:, :n], moments[:, n:]
     eps = _latent_noise((len(dz), n), seed, epoch, stream, rows).astype(out.dtype)

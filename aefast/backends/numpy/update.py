@@ -16,32 +16,44 @@ Array = NDArray[Any]
 Rule = Callable[..., None]
 
 
-def _sgd(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _sgd(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     w -= lr * g
 
 
-def _momentum(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _momentum(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     s0[...] = h0 * s0 + g
     w -= lr * s0
 
 
-def _nesterov(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _nesterov(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     s0[...] = h0 * s0 + g
     w -= lr * (g + h0 * s0)
 
 
-def _rmsprop(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _rmsprop(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     s0[...] = h0 * s0 + (1 - h0) * g * g
     w -= lr * g / (np.sqrt(s0) + h2)
 
 
-def _adam(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _adam(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     s0[...] = h0 * s0 + (1 - h0) * g
     s1[...] = h1 * s1 + (1 - h1) * g * g
     w -= lr * (s0 * c1) / (np.sqrt(s1 * c2) + h2)
 
 
-def _lion(w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any) -> None:
+def _lion(
+    w: Array, g: Array, s0: Array, s1: Array, h0: Any, h1: Any, h2: Any, lr: Any, c1: Any, c2: Any
+) -> None:
     w -= lr * np.sign(h0 * s0 + (1 - h0) * g)
     s0[...] = h1 * s0 + (1 - h1) * g
 
