@@ -1,0 +1,131 @@
+#include "cpu/dispatch.h"
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <stdexcept>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace aefast::cpu {
+
+// Instruction sets that this build leaves out.
+#ifndef AEFAST_HAVE_baseline
+const Kernels* kernels_baseline() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_avx2
+const Kernels* kernels_avx2() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_avx512
+const Kernels* kernels_avx512() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_avx512bf16
+const Kernels* kernels_avx512bf16() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_neon
+const Kernels* kernels_neon() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_avx512_emulated
+const Kernels* kernels_avx512_emulated() { return nullptr; }
+#endif
+
+namespace {
+
+struct Features {
+  bool avx2 = false, avx512 = false, avx512bf16 = false;
+};
+
+#if defined(__x86_64__)
+uint64_t enabled_state() {
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t(high) << 32 | low;
+}
+
+// Every feature that a set's compiler flags allow is asked for by itself: AMD's and Intel's processors come with
+// different ones.
+Features detect() {
+  Features found;
+  uint32_t a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return found;
+  const uint32_t leaf1 = c;
+  auto all = [](uint32_t word, std::initializer_list<int> bits) {
+    for (int bit : bits)
+      if (!(word >> bit & 1)) return false;
+    return true;
+  };
+  constexpr int kSSE3 = 0, kSSSE3 = 9, kFMA = 12, kCX16 = 13, kSSE41 = 19, kSSE42 = 20, kMOVBE = 22, kPOPCNT = 23,
+                kOSXSAVE = 27, kAVX = 28, kF16C = 29;
+  if (!all(leaf1, {kOSXSAVE, kAVX})) return found;
+  const uint64_t state = enabled_state();
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
+  const uint32_t leaf7 = b;
+  constexpr int kBMI1 = 3, kAVX2 = 5, kBMI2 = 8, kAVX512F = 16, kAVX512DQ = 17, kAVX512CD = 28, kAVX512BW = 30,
+                kAVX512VL = 31;
+  const bool ymm = (state & 0x6) == 0x6;
+  const bool zmm = (state & 0xe6) == 0xe6;
+  found.avx2 = ymm && all(leaf1, {kFMA, kSSE3, kSSSE3, kSSE41, kSSE42, kPOPCNT}) && all(leaf7, {kAVX2});
+  // x86-64-v4 takes in v3's BMI, LZCNT and MOVBE.
+  uint32_t extended_c = 0;
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d)) extended_c = c;
+  constexpr int kLAHF = 0, kLZCNT = 5;
+  found.avx512 = found.avx2 && zmm && all(leaf1, {kF16C, kMOVBE, kCX16}) && all(extended_c, {kLAHF, kLZCNT}) &&
+                 all(leaf7, {kBMI1, kBMI2, kAVX512F, kAVX512DQ, kAVX512CD, kAVX512BW, kAVX512VL});
+  constexpr int kAVX512BF16 = 5;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) found.avx512bf16 = found.avx512 && all(a, {kAVX512BF16});
+  return found;
+}
+#else
+Features detect() { return {}; }
+#endif
+
+std::vector<const Kernels*> available() {
+  static const Features features = detect();
+  std::vector<const Kernels*> tables;
+  auto add = [&](bool runs, const Kernels* table) {
+    if (runs && table != nullptr) tables.push_back(table);
+  };
+  add(features.avx512bf16, kernels_avx512bf16());
+  add(features.avx512, kernels_avx512());
+  add(features.avx2, kernels_avx2());
+  add(true, kernels_neon());  // part of every aarch64 processor
+  add(true, kernels_baseline());
+  add(features.avx2, kernels_avx512_emulated());
+  return tables;
+}
+
+const Kernels* find(const std::string& name, const char* source) {
+  std::string known;
+  for (const Kernels* table : available()) {
+    if (name == table->name) return table;
+    known += (known.empty() ? "" : ", ") + std::string(table->name);
+  }
+  throw std::invalid_argument(std::string(source) + " asks for the instruction set '" + name +
+                              "', but this build and machine have: " + known);
+}
+
+std::atomic<const Kernels*> g_current{nullptr};
+
+}  // namespace
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const Kernels* table : available()) names.emplace_back(table->name);
+  return names;
+}
+
+const Kernels& kernels() {
+  const Kernels* current = g_current.load(std::memory_order_acquire);
+  if (current == nullptr) {
+    const char* wanted = std::getenv("AEFAST_ISA");
+    current = wanted != nullptr && *wanted != '\0' ? find(wanted, "AEFAST_ISA") : available().front();
+    g_current.store(current, std::memory_order_release);
+  }
+  return *current;
+}
+
+void set_isa(const std::string& name) { g_current.store(find(name, "set_isa"), std::memory_order_release); }
+
+}  // namespace aefast::cpu

@@ -1,0 +1,165 @@
+// gather: rows by index, any numeric dtype to float32, scaled per feature (in float64) or by one factor (in float32).
+// NumPy: out = ((data[index].astype(f64) - shift) * scale).astype(f32), or data[index].astype(f32) * f32(factor)
+#include "cpu/linear.h"
+#include "cpu/ops.h"
+
+namespace aefast::cpu::AEFAST_ISA_NS {
+namespace {
+
+struct Half {
+  uint16_t bits;
+};
+
+AEFAST_INLINE float bits_to_float(uint32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+AEFAST_INLINE float half_to_float(Half h) {
+  uint32_t magnitude = uint32_t(h.bits & 0x7FFFu) << 13;
+  // The exponent is re-biased by a product, which makes subnormals normal; infinity and NaN by their bits.
+  float value = magnitude >= 0x0F800000u ? bits_to_float(magnitude | 0x7F800000u) : bits_to_float(magnitude) * 0x1p112f;
+  return h.bits & 0x8000u ? -value : value;
+}
+
+template <class T>
+AEFAST_INLINE float to_f32(T x) {
+  return float(x);
+}
+AEFAST_INLINE float to_f32(Half x) { return half_to_float(x); }
+template <class T>
+AEFAST_INLINE double to_f64(T x) {
+  return double(x);
+}
+AEFAST_INLINE double to_f64(Half x) { return half_to_float(x); }
+
+template <class T>
+AEFAST_INLINE T read(const char* p) {  // data may be unaligned, in a packed record for example
+  T x;
+  __builtin_memcpy(&x, p, sizeof(T));
+  return x;
+}
+
+// W contiguous elements; every element type that has no vector path goes through the scalar conversions.
+template <class T>
+AEFAST_INLINE F load_f32(const char* p) {
+  float lanes[W];
+  for (int l = 0; l < W; ++l) lanes[l] = to_f32(read<T>(p + l * sizeof(T)));
+  return load(lanes);
+}
+template <>
+AEFAST_INLINE F load_f32<float>(const char* p) {
+  return load(reinterpret_cast<const float*>(p));
+}
+template <>
+AEFAST_INLINE F load_f32<uint8_t>(const char* p) {
+  return load_u8(reinterpret_cast<const uint8_t*>(p));
+}
+template <>
+AEFAST_INLINE F load_f32<double>(const char* p) {
+  const double* q = reinterpret_cast<const double*>(p);
+  return narrow(load(q), load(q + W / 2));
+}
+
+template <class T>
+AEFAST_INLINE void load_f64(const char* p, D& low, D& high) {
+  double lanes[W];
+  for (int l = 0; l < W; ++l) lanes[l] = to_f64(read<T>(p + l * sizeof(T)));
+  low = load(lanes);
+  high = load(lanes + W / 2);
+}
+template <>
+AEFAST_INLINE void load_f64<float>(const char* p, D& low, D& high) {
+  F x = load(reinterpret_cast<const float*>(p));
+  low = widen_low(x);
+  high = widen_high(x);
+}
+template <>
+AEFAST_INLINE void load_f64<uint8_t>(const char* p, D& low, D& high) {
+  F x = load_u8(reinterpret_cast<const uint8_t*>(p));
+  low = widen_low(x);
+  high = widen_high(x);
+}
+template <>
+AEFAST_INLINE void load_f64<double>(const char* p, D& low, D& high) {
+  const double* q = reinterpret_cast<const double*>(p);
+  low = load(q);
+  high = load(q + W / 2);
+}
+
+template <class T>
+void gather_row(const char* row, int64_t stride, int64_t n, const Scaling& scaling, float* out) {
+  const float factor = float(scaling.factor);
+  const bool scaled = scaling.factor != 1.0;
+  int64_t j = 0;
+  if (stride == int64_t(sizeof(T))) {
+    for (; j + W <= n; j += W) {
+      const char* p = row + j * sizeof(T);
+      if (scaling.shift) {
+        D low, high;
+        load_f64<T>(p, low, high);
+        low = (low - load(scaling.shift + j)) * load(scaling.scale + j);
+        high = (high - load(scaling.shift + j + W / 2)) * load(scaling.scale + j + W / 2);
+        store(out + j, narrow(low, high));
+      } else {
+        F x = load_f32<T>(p);
+        store(out + j, scaled ? x * F(double(factor)) : x);
+      }
+    }
+  }
+  for (; j < n; ++j) {
+    T x = read<T>(row + j * stride);
+    if (scaling.shift) {
+      out[j] = float((to_f64(x) - scaling.shift[j]) * scaling.scale[j]);
+    } else {
+      out[j] = scaled ? to_f32(x) * factor : to_f32(x);
+    }
+  }
+}
+
+template <class T>
+void gather_rows(const Source& source, const int64_t* index, const Scaling& scaling, const Matrix& out, int64_t begin,
+                 int64_t end) {
+  for (int64_t b = begin; b < end; ++b) {
+    if (b + 1 < end) {  // shuffled rows: the hardware can't guess the next one's start
+      const char* next = source.data + index[b + 1] * source.row_stride;
+      for (int line = 0; line < 4; ++line) __builtin_prefetch(next + 64 * line);
+    }
+    gather_row<T>(source.data + index[b] * source.row_stride, source.col_stride, out.cols, scaling,
+                  out.data + b * out.row_stride);
+  }
+}
+
+}  // namespace
+
+void gather(Source source, const int64_t* index, Scaling scaling, Matrix out, int64_t begin, int64_t end) {
+  switch (source.dtype) {
+    case DType::f32:
+      return gather_rows<float>(source, index, scaling, out, begin, end);
+    case DType::f64:
+      return gather_rows<double>(source, index, scaling, out, begin, end);
+    case DType::f16:
+      return gather_rows<Half>(source, index, scaling, out, begin, end);
+    case DType::u8:
+      return gather_rows<uint8_t>(source, index, scaling, out, begin, end);
+    case DType::i8:
+      return gather_rows<int8_t>(source, index, scaling, out, begin, end);
+    case DType::u16:
+      return gather_rows<uint16_t>(source, index, scaling, out, begin, end);
+    case DType::i16:
+      return gather_rows<int16_t>(source, index, scaling, out, begin, end);
+    case DType::u32:
+      return gather_rows<uint32_t>(source, index, scaling, out, begin, end);
+    case DType::i32:
+      return gather_rows<int32_t>(source, index, scaling, out, begin, end);
+    case DType::u64:
+      return gather_rows<uint64_t>(source, index, scaling, out, begin, end);
+    case DType::i64:
+      return gather_rows<int64_t>(source, index, scaling, out, begin, end);
+    case DType::boolean:
+      return gather_rows<uint8_t>(source, index, scaling, out, begin, end);  // NumPy stores 0 and 1
+  }
+}
+
+}  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -1,0 +1,96 @@
+// The function table that every instruction set fills (one translation unit group per set, same sources, other flags).
+// Kernels know no Python, no threads and allocate nothing: callers hand out row or tile ranges and scratch.
+#pragma once
+
+#include <cstdint>
+
+namespace aefast::cpu {
+
+// A strided 2-D float32 matrix in the caller's memory; strides in elements. A null `data` means "absent".
+struct Matrix {
+  float* data = nullptr;
+  int64_t rows = 0, cols = 0, row_stride = 0, col_stride = 1;
+};
+
+// Where a noise op's random numbers are addressed (see common/philox.h).
+struct NoiseAddress {
+  uint64_t seed = 0;
+  uint32_t epoch = 0;
+  int64_t stream = 0;             // stream << 16 | layer; negative: no noise
+  const int64_t* rows = nullptr;  // (B,) data row of every batch row; null: the row's own index
+};
+
+// Per-feature affine (float64) or one factor (float32); see the op `gather`.
+struct Scaling {
+  const double* shift = nullptr;
+  const double* scale = nullptr;
+  double factor = 1.0;
+};
+
+// Source rows of any numeric dtype; strides in bytes.
+enum class DType : int { f32, f64, f16, u8, i8, u16, i16, u32, i32, u64, i64, boolean };
+struct Source {
+  const char* data = nullptr;
+  DType dtype = DType::f32;
+  int64_t rows = 0, cols = 0, row_stride = 0, col_stride = 0;
+};
+
+struct UpdateRule {
+  int rule = 0;
+  double weight_decay = 0, h0 = 0, h1 = 0, h2 = 0, ema_decay = 0;
+  int64_t n_decay = 0;
+};
+struct StepScalars {
+  double lr = 0, c1 = 1, c2 = 1, beta = 1;
+};
+
+// Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
+struct Kernels {
+  const char* name;
+  int panel_width;  // columns per weight panel
+
+  // Weight panels [ceil(N / panel_width)][K][panel_width], zero padded. pack: `w` (N, K) with either stride 1; panels
+  // [begin, end). linear_* take panels of w; linear_dgrad takes panels of w transposed (pack called with the transposed
+  // view).
+  void (*pack)(Matrix w, float* panels, int64_t begin, int64_t end);
+
+  void (*gather)(Source source, const int64_t* index, Scaling scaling, Matrix out, int64_t begin, int64_t end);
+  void (*corrupt)(Matrix x, int kind, double level, double low, double high, NoiseAddress noise, Matrix out,
+                  int64_t begin, int64_t end);
+  void (*linear_act)(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre, int64_t begin,
+                     int64_t end);
+  // delta.data == nullptr: loss only (then batch_scale may be null).
+  void (*linear_loss_grad)(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
+                           const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
+                           Matrix delta, int64_t begin, int64_t end);
+  void (*linear_dgrad)(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra, Matrix out,
+                       int64_t begin, int64_t end);
+  // Rows [begin, end) of dw (N, M) = delta^T a; db likewise (may be null). Either stride of dw is 1.
+  // row_square_norm (N,) gets each row's sum of squares (dw row and its db), float64; null: not wanted.
+  void (*linear_wgrad)(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                       int64_t begin, int64_t end);
+  void (*gaussian_latent)(Matrix moments, NoiseAddress noise, Matrix z, float* kl, int64_t begin, int64_t end);
+  void (*gaussian_latent_backward)(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
+                                   NoiseAddress noise, Matrix out, int64_t begin, int64_t end);
+  // Whole batch, one call.
+  void (*sparsity_penalty)(Matrix h, const float* batch_scale, int kind, double weight, double target, float* mean,
+                           double* value);
+  void (*sparsity_penalty_backward)(Matrix h, const float* batch_scale, int kind, double weight, double target,
+                                    const float* mean, Matrix out, int64_t begin, int64_t end);
+  // Flat elements [begin, end); pointers are to element 0. slots and ema may be null.
+  void (*update)(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
+                 float* slot1, float* ema, int64_t begin, int64_t end);
+  // Element-wise act over n floats, for the accuracy tests of the vector math.
+  void (*activate)(int act, const float* z, float* out, int64_t n);
+};
+
+// Filled tables; null where this build or target has no such set.
+const Kernels* kernels_baseline();
+const Kernels* kernels_avx2();
+const Kernels* kernels_avx512();
+const Kernels* kernels_avx512bf16();
+const Kernels* kernels_neon();
+// The 512-bit code on 256-bit registers, for tests on machines without AVX-512 (CMake option AEFAST_EMULATE_AVX512).
+const Kernels* kernels_avx512_emulated();
+
+}  // namespace aefast::cpu

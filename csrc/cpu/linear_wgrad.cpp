@@ -1,0 +1,130 @@
+// linear_wgrad: weight and bias gradients, the batch as the summed dimension.
+// NumPy: dw += delta.T @ a; db += delta.sum(0); row_square_norm = (dw ** 2).sum(1) + db ** 2
+#include "cpu/ops.h"
+#include "cpu/tile.h"
+
+namespace aefast::cpu::AEFAST_ISA_NS {
+namespace {
+
+constexpr int64_t NC =
+    32 * MR;  // gradient rows per block: their KC batch rows of `left` stay in L2 while all panels pass
+
+// c[i * c_stride + j] (+)= sum_b left[b * left_stride + i] * right[b * right_stride + j]. Blocks over b continue the
+// sums in memory, in order, so an element is one chain over the batch whatever the range.
+void outer_product(const float* left, int64_t left_stride, int64_t rows, const float* right, int64_t right_stride,
+                   int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate) {
+  alignas(64) float strip[KC * NR];
+  alignas(64) float tile[MR * NR];
+  for (int64_t b = 0; b < depth; b += KC) {
+    int64_t count = smaller(KC, depth - b);
+    bool resume = accumulate || b > 0;
+    for (int64_t first = 0; first < rows; first += NC) {
+      int64_t last = smaller(first + NC, rows);
+      for (int64_t j = 0; j < columns; j += NR) {
+        // A strided strip of `right` would miss in L1 (and collide there at power-of-two strides): copied once, used by
+        // every tile.
+        const float* source = right + b * right_stride + j;
+        int width = int(smaller(NR, columns - j));
+        for (int64_t k = 0; k < count; ++k, source += right_stride) {
+          AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
+            int lanes = width - v * W;
+            float* to = strip + k * NR + v * W;
+            if (lanes >= W) {
+              store(to, load(source + v * W));
+            } else {
+              store(to, lanes > 0 ? load(source + v * W, lanes) : F(0.0));
+            }
+          }
+        }
+        int64_t tiles = ceil_div(last - first, MR);
+        for (int64_t i = first; i < last; --tiles) {
+          int64_t height = ceil_div(last - i, tiles);
+          const float* column = left + b * left_stride + i;
+          float* target = c + i * c_stride + j;
+          for (int64_t r = 0; r < height; ++r)
+            __builtin_prefetch(target + (r + height) * c_stride, 1);  // the next tile's
+          if (width == NR) {
+            micro_columns[height](column, left_stride, strip, NR, count, target, c_stride, resume);
+          } else {
+            for (int64_t r = 0; r < height; ++r) {
+              for (int l = 0; l < NR; ++l) tile[r * NR + l] = resume && l < width ? target[r * c_stride + l] : 0.0f;
+            }
+            micro_columns[height](column, left_stride, strip, NR, count, tile, NR, resume);
+            for (int64_t r = 0; r < height; ++r) {
+              for (int l = 0; l < width; ++l) target[r * c_stride + l] = tile[r * NR + l];
+            }
+          }
+          i += height;
+        }
+      }
+    }
+  }
+}
+
+AEFAST_INLINE void sum_columns(Matrix delta, float* db, bool accumulate, int64_t column, int lanes) {
+  F sum = accumulate ? load(db + column, lanes) : F(0.0);
+  for (int64_t b = 0; b < delta.rows; ++b) {
+    const float* row = delta.data + b * delta.row_stride + column;
+    sum = sum + (lanes == W ? load(row) : load(row, lanes));
+  }
+  store(db + column, sum, lanes);
+}
+
+// float64 sums of squares of contiguous rows, lane by lane.
+double square_norm(const float* row, int64_t n) {
+  D low(0.0), high(0.0);
+  int64_t i = 0;
+  for (; i < n; i += W) {
+    F x = i + W <= n ? load(row + i) : load(row + i, int(n - i));
+    D x0 = widen_low(x), x1 = widen_high(x);
+    low = fma(x0, x0, low);
+    high = fma(x1, x1, high);
+  }
+  return sum_lanes(low) + sum_lanes(high);
+}
+
+// The same for rows with stride 1 between them: W rows at a time.
+void square_norms_transposed(const float* column, int64_t stride, int64_t n, int lanes, double* out) {
+  D low(0.0), high(0.0);
+  for (int64_t i = 0; i < n; ++i) {
+    F x = lanes == W ? load(column + i * stride) : load(column + i * stride, lanes);
+    D x0 = widen_low(x), x1 = widen_high(x);
+    low = fma(x0, x0, low);
+    high = fma(x1, x1, high);
+  }
+  double sums[W];
+  store(sums, low);
+  store(sums + W / 2, high);
+  for (int l = 0; l < lanes; ++l) out[l] = sums[l];
+}
+
+}  // namespace
+
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
+                  int64_t end) {
+  const int64_t depth = delta.rows;
+  const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
+  if (rows_contiguous) {
+    outer_product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
+                  dw.data + begin * dw.row_stride, dw.row_stride, accumulate);
+  } else {  // a transposed view: its columns are the contiguous direction
+    outer_product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth,
+                  dw.data + begin, dw.col_stride, accumulate);
+  }
+  if (db) {
+    for (int64_t n = begin; n < end; n += W) sum_columns(delta, db, accumulate, n, int(smaller(W, end - n)));
+  }
+  if (!row_square_norm) return;
+  if (rows_contiguous) {
+    for (int64_t n = begin; n < end; ++n) row_square_norm[n] = square_norm(dw.data + n * dw.row_stride, dw.cols);
+  } else {
+    for (int64_t n = begin; n < end; n += W) {
+      square_norms_transposed(dw.data + n, dw.col_stride, dw.cols, int(smaller(W, end - n)), row_square_norm + n);
+    }
+  }
+  if (db) {
+    for (int64_t n = begin; n < end; ++n) row_square_norm[n] += double(db[n]) * double(db[n]);
+  }
+}
+
+}  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -1,0 +1,33 @@
+// The ops of one instruction set; semantics in kernels.h, one file per op family.
+#pragma once
+
+#include "cpu/isa.h"
+#include "cpu/kernels.h"
+
+namespace aefast::cpu::AEFAST_ISA_NS {
+
+void pack(Matrix w, float* panels, int64_t begin, int64_t end);
+void gather(Source source, const int64_t* index, Scaling scaling, Matrix out, int64_t begin, int64_t end);
+void corrupt(Matrix x, int kind, double level, double low, double high, NoiseAddress noise, Matrix out, int64_t begin,
+             int64_t end);
+void linear_act(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre, int64_t begin,
+                int64_t end);
+void linear_loss_grad(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
+                      const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
+                      Matrix delta, int64_t begin, int64_t end);
+void linear_dgrad(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra, Matrix out,
+                  int64_t begin, int64_t end);
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
+                  int64_t end);
+void gaussian_latent(Matrix moments, NoiseAddress noise, Matrix z, float* kl, int64_t begin, int64_t end);
+void gaussian_latent_backward(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
+                              NoiseAddress noise, Matrix out, int64_t begin, int64_t end);
+void sparsity_penalty(Matrix h, const float* batch_scale, int kind, double weight, double target, float* mean,
+                      double* value);
+void sparsity_penalty_backward(Matrix h, const float* batch_scale, int kind, double weight, double target,
+                               const float* mean, Matrix out, int64_t begin, int64_t end);
+void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
+            float* slot1, float* ema, int64_t begin, int64_t end);
+void activate(int act, const float* z, float* out, int64_t n);
+
+}  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -1,0 +1,286 @@
+// Running a bound plan. All threads of the team walk through the same stages with a barrier after each; what decides
+// the way (losses, norms, the give-up flag) is read by all after the same barrier, so all go the same way.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+#include "cpu/batch.h"
+#include "cpu/program.h"
+
+namespace aefast::cpu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kLookEvery = std::chrono::milliseconds(50);
+// Looking at the clock costs 25 ns: once per this much arithmetic (tens of microseconds) is often enough.
+constexpr double kFlopsPerLook = 2e6;
+constexpr double kFlopsPerPiece = 2e8;  // of a thread's share of a weight gradient, between looks
+constexpr int64_t kGradientUnit = 8;    // rows of dw that are split no further
+
+double row_flops(const BoundCall& call) {
+  return 2.0 * double(call.delta.rows) * double(call.op == Op::linear_wgrad ? call.a.cols + 1 : 1);
+}
+
+}  // namespace
+
+struct Program::Step {
+  const int64_t* index;
+  const int64_t* noise_rows;
+  int64_t rows;
+  StepScalars scalars;
+};
+
+struct Program::Run {
+  const Feed& feed;
+  const Interrupted& interrupted;
+  const double* scalars = nullptr;
+  double* losses = nullptr;
+  int64_t n = 0;
+  int nonfinite = 0;
+  double clip_norm = 0;
+  std::atomic<bool> given_up{false};
+  // Of the calling thread alone.
+  RunResult result{0, Status::done};
+  double flops_since_look = 0;
+  Clock::time_point last_look = Clock::now();
+
+  // Counts work; now and then thread 0 asks whether to give up. True: leave out the rest of the step.
+  bool look(const Team& team, double flops) {
+    if (team.thread == 0 && (flops_since_look += flops) > kFlopsPerLook) {
+      flops_since_look = 0;
+      const auto now = Clock::now();
+      if (now - last_look > kLookEvery) {
+        last_look = now;
+        if (interrupted && interrupted()) given_up.store(true, std::memory_order_relaxed);
+      }
+    }
+    return given_up.load(std::memory_order_relaxed);
+  }
+};
+
+// One run at a time; a run that a fork cut off in the parent's other thread doesn't count in the child.
+class Program::Exclusive {
+ public:
+  explicit Exclusive(Program& program) : program_(program) {
+    const uint64_t mine = uint64_t(fork_generation()) + 1;
+    uint64_t seen = program.busy_.load();
+    do {
+      if (seen == mine) throw std::runtime_error("this program is running in another thread; make one for each thread");
+    } while (!program.busy_.compare_exchange_weak(seen, mine));
+  }
+  ~Exclusive() { program_.busy_.store(0); }
+
+ private:
+  Program& program_;
+};
+
+void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& feed, double total, int64_t begin,
+                           int64_t end) {
+  const NoiseAddress noise{feed.seed, feed.epoch, c.stream, step.noise_rows};
+  switch (c.op) {
+    case Op::gather:
+      kernels_.gather(feed.data, step.index, feed.scaling, c.out, begin, end);
+      break;
+    case Op::batch_scale:
+      batch_scale(feed.sample_weight, step.index, step.rows, total, c.batch_scale, begin, end);
+      break;
+    case Op::corrupt:
+      kernels_.corrupt(c.x, c.kind, c.level, c.low, c.high, noise, c.out, begin, end);
+      break;
+    case Op::linear_act:
+      kernels_.linear_act(c.x, c.panels, c.bias, c.act, c.out, c.pre, begin, end);
+      break;
+    case Op::linear_loss_grad:
+    case Op::linear_loss:
+      kernels_.linear_loss_grad(c.x, c.panels, c.bias, c.act, c.loss, c.target, c.batch_scale, c.scale,
+                                c.feature_weight, c.row_loss, c.delta, begin, end);
+      break;
+    case Op::linear_dgrad:
+      kernels_.linear_dgrad(c.delta, c.panels, c.act, c.saved, c.extra, c.out, begin, end);
+      break;
+    case Op::gaussian_latent:
+      kernels_.gaussian_latent(c.moments, noise, c.z, c.kl, begin, end);
+      break;
+    case Op::gaussian_latent_backward:
+      kernels_.gaussian_latent_backward(c.moments, c.dz, c.batch_scale, step.scalars.beta, c.free_bits, noise, c.out,
+                                        begin, end);
+      break;
+    case Op::sparsity_penalty_backward:
+      kernels_.sparsity_penalty_backward(c.x, c.batch_scale, c.kind, c.weight, c.target_mean, c.mean, c.out, begin,
+                                         end);
+      break;
+    default:
+      break;  // the constructor lets no other op into a rows stage
+  }
+}
+
+void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Team& team) {
+  int64_t begin, end;
+  team.share(step.rows, 4, &begin, &end);
+  double total = 0;
+  if (run.feed.sample_weight != nullptr && stage.calls.front().op == Op::batch_scale) {
+    total = total_weight(run.feed.sample_weight, step.index, step.rows);
+  }
+  const double flops_per_row = flops_ / double(batch_);
+  // Blocks of nearly equal size, so that none is a sliver.
+  const int64_t blocks = std::max<int64_t>(1, (end - begin + block_rows_ - 1) / block_rows_);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t from = begin + (end - begin) * i / blocks, to = begin + (end - begin) * (i + 1) / blocks;
+    if (from == to) continue;
+    for (const BoundCall& call : stage.calls) run_row_call(call, step, run.feed, total, from, to);
+    if (run.look(team, flops_per_row * double(to - from))) return;
+  }
+}
+
+void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const Team& team) {
+  double all = 0;
+  for (const BoundCall& call : stage.calls) {
+    if (call.op == Op::linear_wgrad || call.op == Op::bias_grad) {
+      all += row_flops(call) * double(call.delta.cols);
+    } else if (team.thread == team.size - 1) {
+      if (call.op == Op::sparsity_penalty) {
+        kernels_.sparsity_penalty(call.x, call.batch_scale, call.kind, call.weight, call.target_mean, call.mean,
+                                  call.value);
+      } else {
+        *call.value = batch_loss(call.row_loss, call.batch_scale, step.rows, call.scale, call.kl, step.scalars.beta,
+                                 call.free_bits, call.penalty);
+      }
+    }
+  }
+  // The rows of all gradients stand in one line, cut into equal work.
+  double before = 0;
+  for (const BoundCall& call : stage.calls) {
+    if (call.op != Op::linear_wgrad && call.op != Op::bias_grad) continue;
+    const double each = row_flops(call);
+    const int64_t n = call.delta.cols;
+    auto cut = [&](int thread) {
+      const double rows = (all * thread / team.size - before) / each;
+      const int64_t units = int64_t(std::llround(std::max(0.0, std::min(rows, double(n))) / double(kGradientUnit)));
+      return std::min(n, units * kGradientUnit);
+    };
+    int64_t from = team.thread == 0 ? 0 : cut(team.thread);
+    const int64_t end = team.thread + 1 == team.size ? n : cut(team.thread + 1);
+    const int64_t piece = std::max<int64_t>(kGradientUnit, int64_t(kFlopsPerPiece / each) / 48 * 48);
+    for (; from < end; from += piece) {
+      const int64_t to = std::min(end, from + piece);
+      kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm, from, to);
+      if (run.look(team, each * double(to - from))) return;
+    }
+    before += each * double(n);
+  }
+}
+
+void Program::run_stage(const Stage& stage, const Step& step, Run& run, const Team& team) {
+  if (stage.kind == Stage::Kind::rows) run_rows(stage, step, run, team);
+  else run_reduce(stage, step, run, team);
+  team.barrier.wait();
+}
+
+void Program::run_update(const Step& step, double clip, const Team& team) {
+  size_t begin, end;
+  panels_.share(team.thread, team.size, &begin, &end);
+  for (size_t i = begin; i < end; ++i) {
+    const UpdateTile& tile = panels_.tiles()[i];
+    kernels_.update(update_->rule, step.scalars, clip, buffers_.params, buffers_.grads, update_->slot0, update_->slot1,
+                    update_->ema, tile.begin, tile.end);
+    panels_.pack(kernels_, buffers_.params, tile);
+  }
+}
+
+void Program::pack_all(const Team& team) {
+  size_t begin, end;
+  panels_.share(team.thread, team.size, &begin, &end);
+  for (size_t i = begin; i < end; ++i) panels_.pack(kernels_, buffers_.params, panels_.tiles()[i]);
+}
+
+void Program::train(Run& run, const Team& team) {
+  const int64_t* noise = run.feed.noise_rows != nullptr ? run.feed.noise_rows : run.feed.index;
+  pack_all(team);
+  team.barrier.wait();
+  for (int64_t i = 0; i < run.n; ++i) {
+    const double* s = run.scalars + 4 * i;
+    const Step step{run.feed.index + i * batch_, noise + i * batch_, batch_, {s[0], s[1], s[2], s[3]}};
+    for (const Stage& stage : stages_) run_stage(stage, step, run, team);
+    if (run.given_up.load(std::memory_order_relaxed)) {
+      if (team.thread == 0) run.result.status = Status::interrupted;
+      return;
+    }
+    const double loss = *loss_;
+    double square_norm = 0;
+    bool finite = std::isfinite(loss);
+    for (const BoundCall* call : normed_) {
+      double partials[2];
+      sum_norms(call->row_square_norm, call->delta.cols, partials);
+      square_norm += partials[0];
+      finite = finite && partials[1] == 0.0;
+      if (team.thread == 0) std::copy(partials, partials + 2, call->partials);
+    }
+    if (team.thread == 0) run.losses[i] = loss;
+    if (!finite && run.nonfinite == 0) {
+      if (team.thread == 0) run.result.status = Status::nonfinite;
+      return;
+    }
+    if (finite || run.nonfinite == 2) run_update(step, clip_scale(square_norm, run.clip_norm), team);
+    if (team.thread == 0) run.result.steps_done = i + 1;
+    team.barrier.wait();
+  }
+}
+
+void Program::check_feed(const Feed& feed, int64_t start, int64_t stop) const {
+  if (gather_cols_ != 0 && feed.data.cols != gather_cols_) {
+    throw std::invalid_argument("the plan gathers " + std::to_string(gather_cols_) + " features, but data has " +
+                                std::to_string(feed.data.cols));
+  }
+  if (start < 0 || start > stop || stop > feed.n_index) {
+    throw std::out_of_range("rows [" + std::to_string(start) + ", " + std::to_string(stop) + ") of an index of " +
+                            std::to_string(feed.n_index));
+  }
+  check_index(feed.index + start, stop - start, feed.data.rows);
+}
+
+int Program::team_size(int threads) const {
+  const int wanted = threads > 0 ? threads : num_threads();
+  return threads_for(flops_, wanted);
+}
+
+RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
+                             double clip_norm, int threads, const Interrupted& interrupted) {
+  if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
+  if (n > feed.n_index / batch_) {
+    throw std::invalid_argument(std::to_string(n) + " steps of " + std::to_string(batch_) + " rows need an index of " +
+                                std::to_string(n * batch_) + ", but it holds " + std::to_string(feed.n_index));
+  }
+  check_feed(feed, 0, n * batch_);
+  Exclusive exclusive(*this);
+  Run run{feed, interrupted, scalars, losses, n, nonfinite, clip_norm};
+  if (n > 0) parallel(team_size(threads), [&](const Team& team) { train(run, team); });
+  return run.result;
+}
+
+Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double beta, bool repack, int threads,
+                           const Interrupted& interrupted) {
+  check_feed(feed, start, stop);
+  const int64_t rows = stop - start;
+  if (rows > batch_ || (!rows_only_ && rows != batch_)) {
+    throw std::invalid_argument("the plan holds " + std::to_string(batch_) + " rows a batch, but got " +
+                                std::to_string(rows));
+  }
+  if (rows == 0) return Status::done;
+  Exclusive exclusive(*this);
+  Run run{feed, interrupted};
+  const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
+  const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
+  parallel(team_size(threads), [&](const Team& team) {
+    if (repack) {
+      pack_all(team);
+      team.barrier.wait();
+    }
+    for (const Stage& stage : stages_) run_stage(stage, step, run, team);
+    if (team.thread != 0) return;
+    for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->delta.cols, call->partials);
+  });
+  return run.given_up.load() ? Status::interrupted : Status::done;
+}
+
+}  // namespace aefast::cpu

@@ -1,0 +1,129 @@
+#include "cpu/threaded.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "cpu/batch.h"
+#include "cpu/dispatch.h"
+#include "cpu/panels.h"
+#include "cpu/pool.h"
+
+namespace aefast::cpu::threaded {
+namespace {
+
+// An element's work in the ops without a matmul, counted as arithmetic for the choice of the number of threads.
+constexpr double kFlopsPerElement = 16;
+constexpr double kFlopsPerNoise = 64;
+constexpr int64_t kRowUnit = 4;
+constexpr int64_t kGradientUnit = 8;
+constexpr int64_t kFlatUnit = 64;
+
+// body(begin, end) over shares of n items, each thread one, in multiples of `unit`.
+template <class Body>
+void split(int64_t n, int64_t unit, double flops, Body body) {
+  if (n == 0) return;
+  const int threads = threads_for(flops, static_cast<int>(std::min<int64_t>(num_threads(), (n + unit - 1) / unit)));
+  parallel(threads, [&](const Team& team) {
+    int64_t begin, end;
+    team.share(n, unit, &begin, &end);
+    if (begin < end) body(begin, end);
+  });
+}
+
+double elements(Matrix m) { return double(m.rows) * double(m.cols); }
+
+// Panels of w (n, k), packed by all threads.
+AlignedFloats pack(const Kernels& k, Matrix w) {
+  AlignedFloats panels = aligned_floats(panel_size(k, w.rows, w.cols));
+  const int64_t n = (w.rows + k.panel_width - 1) / k.panel_width;
+  split(n, 1, kFlopsPerElement * elements(w), [&](int64_t begin, int64_t end) { k.pack(w, panels.get(), begin, end); });
+  return panels;
+}
+
+}  // namespace
+
+void gather(Source source, const int64_t* index, Scaling scaling, Matrix out) {
+  const Kernels& k = kernels();
+  split(out.rows, kRowUnit, kFlopsPerElement * elements(out),
+        [&](int64_t begin, int64_t end) { k.gather(source, index, scaling, out, begin, end); });
+}
+
+void batch_scale(const double* sample_weight, const int64_t* index, int64_t n, float* out) {
+  const double total = sample_weight != nullptr ? total_weight(sample_weight, index, n) : 0;
+  cpu::batch_scale(sample_weight, index, n, total, out, 0, n);
+}
+
+void corrupt(Matrix x, int kind, double level, double low, double high, NoiseAddress noise, Matrix out) {
+  const Kernels& k = kernels();
+  split(out.rows, kRowUnit, kFlopsPerNoise * elements(out),
+        [&](int64_t begin, int64_t end) { k.corrupt(x, kind, level, low, high, noise, out, begin, end); });
+}
+
+void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre) {
+  const Kernels& k = kernels();
+  const AlignedFloats panels = pack(k, w);
+  split(x.rows, kRowUnit, 2 * elements(w) * double(x.rows),
+        [&](int64_t begin, int64_t end) { k.linear_act(x, panels.get(), bias, act, out, pre, begin, end); });
+}
+
+void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,
+                      double scale, const float* feature_weight, float* row_loss, Matrix delta) {
+  const Kernels& k = kernels();
+  const AlignedFloats panels = pack(k, w);
+  split(h.rows, kRowUnit, 2 * elements(w) * double(h.rows), [&](int64_t begin, int64_t end) {
+    k.linear_loss_grad(h, panels.get(), bias, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta,
+                       begin, end);
+  });
+}
+
+void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out) {
+  const Kernels& k = kernels();
+  const AlignedFloats panels = pack(k, {w.data, w.cols, w.rows, w.col_stride, w.row_stride});
+  split(delta.rows, kRowUnit, 2 * elements(w) * double(delta.rows),
+        [&](int64_t begin, int64_t end) { k.linear_dgrad(delta, panels.get(), act, saved, extra, out, begin, end); });
+}
+
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials) {
+  const Kernels& k = kernels();
+  const int64_t n = delta.cols;
+  std::unique_ptr<double[]> norms(partials != nullptr ? new double[size_t(n)] : nullptr);
+  split(n, kGradientUnit, 2.0 * double(a.cols + 1) * elements(delta),
+        [&](int64_t begin, int64_t end) { k.linear_wgrad(delta, a, dw, db, accumulate, norms.get(), begin, end); });
+  if (partials != nullptr) sum_norms(norms.get(), n, partials);
+}
+
+void gaussian_latent(Matrix moments, NoiseAddress noise, Matrix z, float* kl) {
+  const Kernels& k = kernels();
+  split(z.rows, kRowUnit, kFlopsPerNoise * elements(z),
+        [&](int64_t begin, int64_t end) { k.gaussian_latent(moments, noise, z, kl, begin, end); });
+}
+
+void gaussian_latent_backward(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
+                              NoiseAddress noise, Matrix out) {
+  const Kernels& k = kernels();
+  split(out.rows, kRowUnit, kFlopsPerNoise * elements(out), [&](int64_t begin, int64_t end) {
+    k.gaussian_latent_backward(moments, dz, batch_scale, beta, free_bits, noise, out, begin, end);
+  });
+}
+
+void sparsity_penalty_backward(Matrix h, const float* batch_scale, int kind, double weight, double target,
+                               const float* mean, Matrix out) {
+  const Kernels& k = kernels();
+  split(out.rows, kRowUnit, kFlopsPerElement * elements(out), [&](int64_t begin, int64_t end) {
+    k.sparsity_penalty_backward(h, batch_scale, kind, weight, target, mean, out, begin, end);
+  });
+}
+
+void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
+            float* slot1, float* ema, int64_t n) {
+  const Kernels& k = kernels();
+  split(n, kFlatUnit, kFlopsPerElement * double(n),
+        [&](int64_t begin, int64_t end) { k.update(rule, scalars, clip_scale, w, g, slot0, slot1, ema, begin, end); });
+}
+
+void permutation(int64_t n, uint64_t seed, uint32_t epoch, int64_t* out) {
+  split(n, kFlatUnit, kFlopsPerNoise * double(n),
+        [&](int64_t begin, int64_t end) { cpu::permutation(n, seed, epoch, out, begin, end); });
+}
+
+}  // namespace aefast::cpu::threaded

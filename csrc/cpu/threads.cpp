@@ -1,0 +1,107 @@
+#include "cpu/threads.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace aefast::cpu {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+// The leading positive integer of an environment variable, or 0 ("" and unset alike).
+int positive_integer(const char* text) {
+  if (text == nullptr) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (end == text || (*end != '\0' && *end != ',') || value < 1) return 0;
+  return static_cast<int>(std::min<long>(value, kMaxThreads));
+}
+
+int affinity_count() {
+#ifdef __linux__
+  // Masks larger than cpu_set_t (1024 CPUs) fail with EINVAL; the hardware's count stands in for them.
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+#ifdef __linux__
+// CPUs granted by one cgroup directory (0: no limit): v2 cpu.max holds "max|quota period", v1 two files.
+double directory_quota(const std::string& directory) {
+  double quota = -1, period = 0;
+  std::ifstream v2(directory + "/cpu.max");
+  std::string word;
+  if (v2 >> word >> period) {
+    quota = word == "max" ? -1 : std::atof(word.c_str());
+  } else {
+    std::ifstream quota_file(directory + "/cpu.cfs_quota_us"), period_file(directory + "/cpu.cfs_period_us");
+    if (!(quota_file >> quota) || !(period_file >> period)) return 0;
+  }
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+// The smallest quota on the path from the process's own group up to the root of the mounted tree.
+double path_quota(const std::string& mount, std::string path) {
+  double smallest = 0;
+  for (;;) {
+    const double here = directory_quota(mount + path);
+    if (here > 0 && (smallest == 0 || here < smallest)) smallest = here;
+    if (path.empty() || path == "/") return smallest;
+    path.resize(path.find_last_of('/'));
+  }
+}
+
+double cgroup_quota() {
+  double smallest = 0;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
+    double here = 0;
+    if (controllers.empty()) {
+      here = path_quota("/sys/fs/cgroup", path);
+    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
+      here = path_quota("/sys/fs/cgroup/cpu", path);
+      // In a container the path may be the host's while the mount shows the container's own group as its root.
+      if (here == 0) here = directory_quota("/sys/fs/cgroup/cpu");
+    }
+    if (here > 0 && (smallest == 0 || here < smallest)) smallest = here;
+  }
+  return smallest;
+}
+#endif
+
+}  // namespace
+
+int default_num_threads() {
+  const char* own = std::getenv("AEFAST_NUM_THREADS");
+  if (own != nullptr && *own != '\0') {
+    const int n = positive_integer(own);
+    if (n == 0) {
+      throw std::invalid_argument(std::string("AEFAST_NUM_THREADS must be a positive integer, but is '") + own + "'");
+    }
+    return n;
+  }
+  if (const int n = positive_integer(std::getenv("OMP_NUM_THREADS"))) return n;
+  int n = affinity_count();
+#ifdef __linux__
+  const double quota = cgroup_quota();
+  // Rounded down: a thread more than the quota makes the whole group wait for its next period.
+  if (quota > 0) n = std::min(n, std::max(1, static_cast<int>(quota)));
+#endif
+  return std::min(n, kMaxThreads);
+}
+
+}  // namespace aefast::cpu

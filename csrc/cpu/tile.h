@@ -1,0 +1,39 @@
+// Register tile shapes and the micro-kernels' interface.
+#pragma once
+
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+
+namespace aefast::cpu::AEFAST_ISA_NS {
+namespace {
+
+// Accumulators MR x NV, plus NV panel vectors and one broadcast, fill the registers: 16 of them (x86 up to AVX2) or 32.
+#if defined(AEFAST_ISA_avx512) || defined(AEFAST_ISA_avx512bf16) || defined(AEFAST_ISA_avx512_emulated)
+constexpr int MR = 8;
+#elif defined(AEFAST_ISA_avx2)
+constexpr int MR = 6;
+#elif defined(AEFAST_ISA_neon)
+constexpr int MR = 8;
+#else
+constexpr int MR = 4;
+#endif
+constexpr int NV = 2;
+constexpr int NR = NV * native_width;  // panel width
+
+constexpr int64_t KC = 256;      // k block: a panel's KC x NR floats stay in L1
+constexpr int64_t MC = 15 * MR;  // row block: its KC columns stay in L2 while all panels pass
+
+AEFAST_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+AEFAST_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+// tile[i * tile_stride + j] (+)= sum_k a[i * a_row + k * a_k] * b[k * b_k + j], i < rows <= MR, j < NR; `resume` adds
+// to the tile. Every element has one accumulator that takes k in order: its bits depend on nothing around it. The _rows
+// variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row == 1 (an outer product over the
+// batch).
+using MicroKernel = void (*)(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
+                             int64_t tile_stride, bool resume);
+extern const MicroKernel micro_rows[MR + 1], micro_columns[MR + 1];
+
+}  // namespace aefast::cpu::AEFAST_ISA_NS
