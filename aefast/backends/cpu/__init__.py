@@ -1,0 +1,67 @@
+"""The native CPU backend, `csrc/` compiled as `aefast._cpu`: float32, the same bits for every number of threads."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from aefast.backends import Program, State, Support
+from aefast.plan import Plan
+
+DTYPES = ("float32",)
+BUILD_INFO = Path(__file__).resolve().parents[2] / "_build_info.json"
+
+
+class CpuBackend:
+    """Fused kernels by instruction set, a thread pool, and whole runs of steps without Python."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        from aefast.backends.cpu import ops
+
+        self.ops: Any = ops
+
+    def supports(
+        self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
+    ) -> Support:
+        """Every op of the contract in float32."""
+        if not hasattr(self.ops, op):
+            return Support(False, f"no op {op!r}")
+        if dtype not in DTYPES:
+            return Support(False, f"dtype {dtype} isn't {' or '.join(DTYPES)}")
+        return Support(True)
+
+    def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:
+        """A native program on the state's memory."""
+        from aefast.backends.cpu.program import CpuProgram
+
+        return CpuProgram(plan, state, n_threads)
+
+
+def build_info() -> dict[str, str]:
+    """What the installation knows of its native build: "cpu" (built, off, failed), "reason", "compiler"."""
+    try:
+        info: dict[str, str] = json.loads(BUILD_INFO.read_text())
+    except (OSError, ValueError):
+        return {}
+    return info
+
+
+def available() -> Support:
+    """Whether the native module is there and loads; if not, what the build said."""
+    try:
+        importlib.import_module("aefast._cpu")
+    except ImportError as error:
+        info = build_info()
+        if info.get("cpu") in ("off", "failed"):
+            return Support(False, f"the native module wasn't built: {info['reason']}")
+        return Support(False, f"the native module doesn't load: {error}")
+    return Support(True)
+
+
+def backend() -> CpuBackend:
+    """The backend."""
+    return CpuBackend()

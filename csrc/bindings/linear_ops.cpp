@@ -1,0 +1,103 @@
+// The matmul ops; aefast/ops.py says what each does.
+#include "bindings/arrays.h"
+#include "bindings/module.h"
+#include "cpu/threaded.h"
+
+namespace aefast::bindings {
+namespace {
+
+using cpu::Matrix;
+constexpr int kActivations = 9, kLosses = 4;
+
+void linear_act(py::object x, py::object w, py::object b, int act, py::object out, py::object pre) {
+  const Matrix vw = weight_matrix("w", w, kAny, kAny);
+  const Matrix vx = rows_matrix("x", x, kAny, vw.cols);
+  const float* vb = floats("b", b, vw.rows);
+  const Matrix vout = rows_matrix("out", out, vx.rows, vw.rows, Access::write);
+  const Matrix vpre = optional_rows_matrix("pre", pre, vx.rows, vw.rows, Access::write);
+  const int row = code("act", act, kActivations);
+  py::gil_scoped_release release;
+  cpu::threaded::linear_act(vx, vw, vb, row, vout, vpre);
+}
+
+void linear_loss_grad(py::object h, py::object w, py::object b, int act, int loss, py::object target,
+                      py::object batch_scale, double scale, py::object feature_weight, py::object row_loss,
+                      py::object delta) {
+  const Matrix vw = weight_matrix("w", w, kAny, kAny);
+  const Matrix vh = rows_matrix("h", h, kAny, vw.cols);
+  const float* vb = floats("b", b, vw.rows);
+  const Matrix vtarget = rows_matrix("target", target, vh.rows, vw.rows);
+  const float* vscale = floats("batch_scale", batch_scale, vh.rows);
+  const float* vweight = optional_floats("feature_weight", feature_weight, vw.rows);
+  float* vloss = floats("row_loss", row_loss, vh.rows, Access::write);
+  const Matrix vdelta = rows_matrix("delta", delta, vh.rows, vw.rows, Access::write);
+  const int act_row = code("act", act, kActivations), loss_row = code("loss", loss, kLosses);
+  py::gil_scoped_release release;
+  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, vscale, scale, vweight, vloss, vdelta);
+}
+
+void linear_loss(py::object h, py::object w, py::object b, int act, int loss, py::object target,
+                 py::object feature_weight, py::object row_loss) {
+  const Matrix vw = weight_matrix("w", w, kAny, kAny);
+  const Matrix vh = rows_matrix("h", h, kAny, vw.cols);
+  const float* vb = floats("b", b, vw.rows);
+  const Matrix vtarget = rows_matrix("target", target, vh.rows, vw.rows);
+  const float* vweight = optional_floats("feature_weight", feature_weight, vw.rows);
+  float* vloss = floats("row_loss", row_loss, vh.rows, Access::write);
+  const int act_row = code("act", act, kActivations), loss_row = code("loss", loss, kLosses);
+  py::gil_scoped_release release;
+  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, nullptr, 1.0, vweight, vloss, Matrix{});
+}
+
+void linear_dgrad(py::object delta, py::object w, int act, py::object saved, py::object extra, py::object out) {
+  const Matrix vw = weight_matrix("w", w, kAny, kAny);
+  const Matrix vdelta = rows_matrix("delta", delta, kAny, vw.rows);
+  const int row = code("act", act, kActivations);
+  const Matrix vsaved = optional_rows_matrix("saved", saved, vdelta.rows, vw.cols);
+  if (row != 0 && vsaved.data == nullptr) throw py::value_error("saved must not be None unless act is identity (0)");
+  const Matrix vextra = optional_rows_matrix("extra", extra, vdelta.rows, vw.cols);
+  const Matrix vout = rows_matrix("out", out, vdelta.rows, vw.cols, Access::write);
+  py::gil_scoped_release release;
+  cpu::threaded::linear_dgrad(vdelta, vw, row, vsaved, vextra, vout);
+}
+
+void linear_wgrad(py::object delta, py::object a, py::object dw, py::object db, bool accumulate, py::object partials) {
+  const Matrix vdelta = rows_matrix("delta", delta, kAny, kAny);
+  const Matrix va = rows_matrix("a", a, vdelta.rows, kAny);
+  const Matrix vdw = weight_matrix("dw", dw, vdelta.cols, va.cols, Access::write);
+  float* vdb = optional_floats("db", db, vdelta.cols, Access::write);
+  double* vpartials = optional_doubles("partials", partials, 2, Access::write);
+  py::gil_scoped_release release;
+  cpu::threaded::linear_wgrad(vdelta, va, vdw, vdb, accumulate, vpartials);
+}
+
+void bias_grad(py::object delta, py::object db, py::object partials) {
+  const Matrix vdelta = rows_matrix("delta", delta, kAny, kAny);
+  float* vdb = floats("db", db, vdelta.cols, Access::write);
+  double* vpartials = optional_doubles("partials", partials, 2, Access::write);
+  Matrix nothing = vdelta;
+  nothing.cols = 0;
+  py::gil_scoped_release release;
+  cpu::threaded::linear_wgrad(vdelta, nothing, Matrix{vdb, vdelta.cols, 0, 1, 1}, vdb, false, vpartials);
+}
+
+}  // namespace
+
+void bind_linear_ops(py::module_& m) {
+  using py::arg;
+  m.def("linear_act", &linear_act, arg("x"), arg("w"), arg("b"), arg("act"), arg("out"), arg("pre") = py::none(),
+        "out = act(x w^T + b); pre = x w^T + b.");
+  m.def("linear_loss_grad", &linear_loss_grad, arg("h"), arg("w"), arg("b"), arg("act"), arg("loss"), arg("target"),
+        arg("batch_scale"), arg("scale"), arg("feature_weight"), arg("row_loss"), arg("delta"),
+        "row_loss and delta of the last layer in one pass.");
+  m.def("linear_loss", &linear_loss, arg("h"), arg("w"), arg("b"), arg("act"), arg("loss"), arg("target"),
+        arg("feature_weight"), arg("row_loss"), "row_loss of the last layer.");
+  m.def("linear_dgrad", &linear_dgrad, arg("delta"), arg("w"), arg("act"), arg("saved"), arg("extra"), arg("out"),
+        "out = (delta w + extra) act'(saved).");
+  m.def("linear_wgrad", &linear_wgrad, arg("delta"), arg("a"), arg("dw"), arg("db"), arg("accumulate"), arg("partials"),
+        "dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].");
+  m.def("bias_grad", &bias_grad, arg("delta"), arg("db"), arg("partials"),
+        "db = column sums of delta; partials as in linear_wgrad.");
+}
+
+}  // namespace aefast::bindings

@@ -1,0 +1,35 @@
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/module.h"
+#include "cpu/dispatch.h"
+#include "cpu/pool.h"
+
+namespace aefast::bindings {
+
+void bind_runtime(py::module_& m) {
+  m.def("available_isas", &cpu::available_isas,
+        "Instruction sets that this build has and this machine runs, best first.");
+  m.def(
+      "isa", [] { return std::string(cpu::kernels().name); }, "The instruction set in use (AEFAST_ISA, or the best).");
+  m.def("set_isa", &cpu::set_isa, py::arg("name"),
+        "Changes the instruction set in use; existing programs keep theirs. ValueError where it isn't available.");
+  m.def("get_num_threads", &cpu::num_threads, "The most threads that a call uses.");
+  m.def("set_num_threads", &cpu::set_num_threads, py::arg("n"),
+        "Fixes the most threads that a call uses; 0 goes back to the environment's number.");
+  m.def("set_flops_per_thread", &cpu::set_flops_per_thread, py::arg("flops"),
+        "Arithmetic of a step or op that is worth one more thread; 0 always uses all (for tests).");
+  m.def(
+      "activate",
+      [](int act, py::object z, py::object out) {
+        const int64_t n = length("z", z);
+        const float* from = floats("z", z, n);
+        float* to = floats("out", out, n, Access::write);
+        const int row = code("act", act, 9);
+        py::gil_scoped_release release;
+        cpu::kernels().activate(row, from, to, n);
+      },
+      py::arg("act"), py::arg("z"), py::arg("out"), "out = act(z), element by element; float32 (n,).");
+}
+
+}  // namespace aefast::bindings
