@@ -1,0 +1,85 @@
+"""Data on its way in: checked whole before anything is touched, never converted whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array, validate_data
+
+from aefast.data.scaling import Scaling, blocks, column_range
+
+Array = NDArray[Any]
+# Scaled targets may leave [0, 1] by float32's rounding.
+UNIT_SLACK = 1e-6
+
+
+def rows(estimator: Any, X: Any, *, name: str = "X") -> Array:
+    """X as a 2-D array (n, d) of a numeric dtype, all values finite; of its own dtype and memory where that is numeric.
+
+    Raises ValueError or TypeError for other shapes, strings, complex, sparse and empty input, NaN and infinity.
+    """
+    X = check_array(X, dtype="numeric", ensure_all_finite=False, input_name=name, estimator=estimator)
+    if X.dtype == np.bool_:
+        X = X.view(np.uint8)
+    if X.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{name} must hold numbers, but its dtype is {X.dtype}; convert it with astype(float)"
+        )
+    if not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
+    if X.dtype.itemsize > 8:
+        X = X.astype(np.float64)
+    _check_finite(X, name)
+    array: Array = X
+    return array
+
+
+def match(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Takes X's number and names of features (reset), or holds them against those of fit; ValueError if they differ."""
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def code_rows(estimator: Any, Z: Any, n_components: int) -> Array:
+    """Z (n, L) like `rows`, of the fitted code's width."""
+    codes = rows(estimator, Z, name="Z")
+    if codes.shape[1] != n_components:
+        raise ValueError(
+            f"Z has {codes.shape[1]} columns, but this {type(estimator).__name__}'s code has {n_components}; "
+            "inverse_transform takes what transform gives"
+        )
+    return codes
+
+
+def unit_interval(X: Array, scaling: Scaling, *, name: str = "X") -> None:
+    """ValueError if a value of X, scaled, leaves [0, 1], which is all that the loss "bce" can reconstruct."""
+    low, high = column_range(X)
+    low, high = scaling.forward(low[None])[0], scaling.forward(high[None])[0]
+    if low.min() >= -UNIT_SLACK and high.max() <= 1 + UNIT_SLACK:
+        return
+    column = int(np.argmax(np.maximum(-low, high - 1)))
+    raise ValueError(
+        f"loss='bce' needs targets in [0, 1], but {name} after scaling reaches from {low.min():g} to {high.max():g} "
+        f"(worst in column {column}); choose scaling='pixel' for 0..255, scaling='minmax', or loss='mse'"
+    )
+
+
+def _check_finite(X: Array, name: str) -> None:
+    if X.dtype.kind != "f":
+        return
+    for part in blocks(*X.shape):
+        block = X[part]
+        # One sum answers for a clean block; only a suspicious one is looked at value by value.
+        with np.errstate(over="ignore", invalid="ignore"):
+            clean = np.isfinite(block.sum())
+        if clean:
+            continue
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            row, column = (int(i) for i in bad[0])
+            what = "NaN" if np.isnan(block[row, column]) else "inf (infinity)"
+            raise ValueError(
+                f"{name} contains {what} at row {part.start + row}, column {column}; "
+                "drop or impute such values first (sklearn.impute)"
+            )
