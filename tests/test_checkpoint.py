@@ -1,0 +1,117 @@
+"""A checkpoint continues the run bit for bit; anything else is refused by name."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from aefast import Corruption, Sparsity, Topology, Trainer
+
+X = np.random.default_rng(0).random((103, 8))
+
+
+def make(**changes):
+    topology = Topology.mlp([8, 6, 3, 6, 8], latent_activation="sigmoid", tied_weights=True)
+    options = {
+        "corruption": Corruption("masking", 0.2),
+        "sparsity": Sparsity("kl", 0.1),
+        "ema": 0.9,
+        "batch_size": 16,
+        "schedule": "cosine",
+        "clip_norm": 1.0,
+        "feature_weight": np.linspace(0.5, 1.5, 8),
+        "backend": "numpy",
+        "seed": 7,
+    }
+    return Trainer(topology, **{**options, **changes})
+
+
+def state(trainer):
+    return {**trainer.parameters, **{f"ema.{k}": v for k, v in trainer.ema_parameters.items()}}
+
+
+def assert_same_bits(a, b):
+    for name, value in state(a).items():
+        np.testing.assert_array_equal(value, state(b)[name], err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lion", "momentum", "sgd"])
+def test_a_loaded_checkpoint_continues_bit_for_bit(tmp_path, optimizer):
+    straight = make(optimizer=optimizer)
+    expected = straight.fit(X, epochs=4).loss
+    first = make(optimizer=optimizer)
+    for _ in range(2):
+        first.fit_epoch(X, total_epochs=4)
+    first.save_checkpoint(tmp_path / "run.safetensors")
+    resumed = Trainer.load_checkpoint(tmp_path / "run.safetensors")
+    losses = [resumed.fit_epoch(X, total_epochs=4) for _ in range(2)]
+    assert losses == expected[2:]
+    assert_same_bits(straight, resumed)
+
+
+def test_an_interrupted_epoch_continues_where_it_stopped(tmp_path):
+    straight = make()
+    expected = straight.fit(X, epochs=2).loss
+    broken = make()
+    program = broken._program("train", 16)[1]
+    run_steps = program.run_steps
+
+    def interrupted(feed, scalars, losses, nonfinite, clip_norm):
+        return run_steps(feed, scalars[:3], losses[:3], nonfinite, clip_norm)._replace(interrupted=True)
+
+    program.run_steps = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit_epoch(X, total_epochs=2)
+    assert broken.position == 3
+    broken.save_checkpoint(tmp_path / "run.safetensors")
+    resumed = Trainer.load_checkpoint(tmp_path / "run.safetensors")
+    losses = [resumed.fit_epoch(X, total_epochs=2) for _ in range(2)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-14)
+    assert_same_bits(straight, resumed)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_continue_alike_and_apart(copied):
+    trainer = make()
+    trainer.fit(X, epochs=1)
+    other = copied(trainer)
+    before = state(trainer)
+    other.fit_epoch(X, total_epochs=2)
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, state(trainer)[name])
+    trainer.fit_epoch(X, total_epochs=2)
+    assert_same_bits(trainer, other)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(FileNotFoundError):
+        Trainer.load_checkpoint(path)
+    make().save_checkpoint(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        Trainer.load_checkpoint(path)
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="was expected"):
+        Trainer.load_checkpoint(path)
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    trainer = make()
+    trainer.save_checkpoint(path)
+    old = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    trainer.fit_epoch(X)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save_checkpoint(path)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]

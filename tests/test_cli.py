@@ -1,0 +1,154 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import aefast
+from aefast import cli, data
+
+
+def aefast_command(*arguments, **options):
+    command = [sys.executable, "-m", "aefast", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """One short demo on the digits, run as a user would."""
+    pytest.importorskip("matplotlib")
+    folder = tmp_path_factory.mktemp("demo") / "made by aefast"
+    arguments = ("demo", "--data", "digits", "--backend", "numpy", "--epochs", "15", "--out", str(folder))
+    result = aefast_command(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result, folder
+
+
+def test_demo_talks_to_a_newcomer(demo):
+    result, folder = demo
+    first = result.stdout.splitlines()[0]
+    assert "1,433 images to train on, 364 held out" in first and "8 x 8" in first
+    assert str(folder) in result.stdout and "Try next" in result.stdout
+    assert "VariationalAutoencoder" in result.stderr  # the progress bar
+
+
+def test_demo_leaves_models_table_and_pictures(demo):
+    result, folder = demo
+    made = {path.name for path in folder.iterdir()}
+    models = {"autoencoder", "denoising", "sparse", "variational"}
+    pictures = {"reconstructions", "denoising", "samples", "filters", "latent_map", "loss_curves"}
+    files = {f"{m}.safetensors" for m in models} | {f"{p}.png" for p in pictures}
+    assert made == files | {"results.md", "results.json"}
+    assert all((folder / f"{p}.png").read_bytes().startswith(b"\x89PNG") for p in pictures)
+    rows = {row["model"]: row for row in json.loads((folder / "results.json").read_text())["models"]}
+    assert set(rows) == models
+    table = (folder / "results.md").read_text().split("\n\n")[2].strip()
+    assert table in result.stdout and len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_demo_numbers_are_those_of_the_saved_models(demo):
+    _, folder = demo
+    rows = {row["model"]: row for row in json.loads((folder / "results.json").read_text())["models"]}
+    X = data.load("digits").X_test
+    model = aefast.load(folder / "autoencoder.safetensors")
+    error = np.mean((model.reconstruct(X) / 255.0 - X / 255.0) ** 2)
+    assert rows["autoencoder"]["test_mse"] == pytest.approx(error, rel=1e-4)
+    assert rows["autoencoder"]["test_mse"] < 0.9 * rows["autoencoder"]["pca_mse"]
+    assert rows["denoising"]["test_mse"] < 0.75 * rows["denoising"]["pca_mse"]
+    assert rows["sparse"]["pca_mse"] is None  # as many components as pixels
+    assert rows["sparse"]["mean_activation"] < 0.2 and rows["sparse"]["inactive"] > 0.1
+    assert -40 < rows["variational"]["elbo"] < -20
+    assert {row["backend"] for row in rows.values()} == {"numpy"}
+    assert all(
+        row["samples_per_second"] == pytest.approx(15 * 1433 / row["seconds"]) for row in rows.values()
+    )
+
+
+def test_the_demos_pca_is_pca():
+    from sklearn.decomposition import PCA
+
+    from aefast.demo import _pca
+
+    images = data.load("digits")
+    X, T = images.X_train / 255.0, images.X_test / 255.0
+    pca = PCA(8).fit(X)
+    np.testing.assert_allclose(_pca(images, 8)(T), pca.inverse_transform(pca.transform(T)), atol=1e-3)
+
+
+def test_info_tells_every_backend_and_version(capsys):
+    assert cli.main(["info"]) == 0
+    out = capsys.readouterr().out
+    for word in (aefast.__version__, *aefast.backends.NAMES, "numpy", np.__version__, "threads", "Python"):
+        assert word in out
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert "aefast demo" in out and "info" in out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0 and aefast.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dmeo",),
+        ("demo", "--data", "minst"),
+        ("demo", "--epochs", "0"),
+        ("demo", "--epochs", "x"),
+        ("demo", "--seed", "-1"),
+        ("demo", "--backend", "numby"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    assert cli.main(["demo", "--data", "digits", "--out", str(tmp_path / "file" / "below")]) == 1
+    from aefast.data import datasets
+
+    monkeypatch.setattr(datasets, "_fashion_folders", list)
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    assert cli.main(["demo", "--data", "fashion-mnist", "--out", str(tmp_path / "never")]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2 and all(line.startswith("aefast: ") for line in lines)
+    assert "AEFAST_DATA" in lines[1] and not (tmp_path / "never").exists()
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aefast.demo.run", interrupted)
+    assert cli.main(["demo"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def broken(*arguments, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("aefast.demo.run", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["demo"])
+
+
+def test_a_reader_that_leaves_early_makes_no_noise():
+    command = f"{sys.executable} -m aefast info | true"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr

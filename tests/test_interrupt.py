@@ -1,0 +1,87 @@
+"""Ctrl-C: answered between two steps, at once, with everything learned so far kept and consistent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from models import data, make
+
+import aefast
+from aefast import testing
+
+BACKENDS = sorted({target.backend for target in testing.targets()})
+
+
+def interrupt_after(seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_run_is_interrupted_and_goes_on_bit_by_bit(name: str) -> None:
+    testing.Target(name, "float32").open()
+    rows = np.random.default_rng(0).uniform(0, 1, (4000, 13)).astype(np.float32)
+    made, whole = (make("all at once", name, batch_size=4) for _ in range(2))
+    made.fit(rows[:8], epochs=1), whole.fit(rows[:8], epochs=1)  # whatever is made at the first call is made
+    began = time.perf_counter()
+    timer = interrupt_after(0.15)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(rows, epochs=100_000)
+    took = time.perf_counter() - began
+    timer.join()
+    assert took < 1.15
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert made.n_steps == 2 + (made.epoch - 1) * 1000 + made.position
+    if made.epoch < 5:
+        total = 1 + 100_000
+        for _ in range(made.epoch - 1):
+            whole.fit_epoch(rows, total_epochs=total)
+        whole.fit_epoch(rows, total_epochs=total)
+        made.fit_epoch(rows, total_epochs=total)
+        assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
+
+
+@pytest.mark.parametrize("op", ["linear_act", "linear_wgrad", "update", "batch_loss"])
+@pytest.mark.parametrize("at", [1, 2, 4, 7])
+def test_no_step_is_left_half_done(op: str, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = data(50)
+    made, whole = make("all at once", "numpy"), make("all at once", "numpy")
+    counted, real = [0], getattr(made._backend.ops, op)
+
+    def interrupting(*args: Any, **kwargs: Any) -> None:
+        counted[0] += 1
+        if counted[0] == at:
+            signal.raise_signal(signal.SIGINT)
+        real(*args, **kwargs)
+
+    import inspect
+
+    interrupting.__signature__ = inspect.signature(real)  # type: ignore[attr-defined]
+    monkeypatch.setattr(made._backend.ops, op, interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(x, epochs=2)
+    while made.epoch < 2:
+        made.fit_epoch(x, total_epochs=2)
+    losses = whole.fit(x, epochs=2).loss
+    assert made.n_steps == whole.n_steps and len(losses) == 2
+    assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
+
+
+def test_in_another_thread_a_run_leaves_signals_alone() -> None:
+    result: list[Any] = []
+    made = make("vanilla mse", "numpy")
+    thread = threading.Thread(target=lambda: result.append(made.fit(data(50), epochs=2)))
+    thread.start()
+    thread.join()
+    assert len(result[0].loss) == 2
+
+
+def test_nonfinite_and_interrupt_are_different_things() -> None:
+    assert not issubclass(aefast.NonFiniteError, KeyboardInterrupt)

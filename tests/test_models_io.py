@@ -1,0 +1,93 @@
+"""Copies, pickles and files of fitted estimators."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from estimator_cases import X, every_kind, quick
+from sklearn.base import clone
+
+import aefast
+from aefast import DenoisingAutoencoder
+
+
+@every_kind
+def test_copies_answer_alike_and_learn_on_alike(kind):
+    model = quick(kind, ema=0.9).fit(X)
+    assert not hasattr(clone(model), "trainer_")
+    copies = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    for other in copies:
+        np.testing.assert_array_equal(other.transform(X), model.transform(X))
+        other.partial_fit(X)
+    assert not np.array_equal(copies[0].transform(X), model.transform(X))
+    model.partial_fit(X)
+    for other in copies:
+        np.testing.assert_array_equal(other.transform(X), model.transform(X))
+
+
+def test_a_pickle_holds_no_data():
+    small, large = (len(pickle.dumps(quick(epochs=1, batch_size=64).fit(np.tile(X, (k, 1))))) for k in (1, 5))
+    assert large < small + 1000
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scaling": "pixel"},
+        {"ema": 0.8},
+        {"hidden_layer_sizes": (np.int64(9),), "optimizer": aefast.optim.AdamW(weight_decay=0.1)},
+    ],
+    ids=["plain", "ema", "dataclass"],
+)
+def test_a_saved_model_comes_back(kind, changes, tmp_path):
+    model = quick(kind, **changes).fit(X)
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    loaded = aefast.load(path)
+    assert type(loaded) is kind and loaded.get_params() == model.get_params()
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+    np.testing.assert_array_equal(loaded.reconstruct(X), model.reconstruct(X))
+    assert loaded.loss_curve_ == model.loss_curve_ and loaded.n_features_in_ == 64
+    loaded.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.safetensors", "model.safetensors"]
+    loaded.partial_fit(X)
+
+
+def test_feature_names_and_salt_and_pepper_extremes_are_saved(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"p{i}" for i in range(64)])
+    model = quick(DenoisingAutoencoder, corruption="salt_and_pepper", scaling=None).fit(frame)
+    model.save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    assert loaded.trainer_.settings.corruption == model.trainer_.settings.corruption
+    assert (loaded.trainer_.settings.corruption.low, loaded.trainer_.settings.corruption.high) == (0, 16)
+    assert list(loaded.feature_names_in_) == list(frame.columns)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(FileNotFoundError):
+        aefast.load(path)
+    path.write_bytes(b"\x08\0\0\0\0\0\0\0not json")
+    with pytest.raises(ValueError, match="not a whole"):
+        aefast.load(path)
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="not a model that aefast saved"):
+        aefast.load(path)
+    quick().fit(X).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with pytest.raises(ValueError, match="not a whole"):
+        aefast.load(path)
+    for old, new in ((b'"class\\": \\"Auto', b'"class\\": \\"Otto'), (b'"version\\": 1', b'"version\\": 9')):
+        assert old in whole
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(ValueError, match=r"unknown model class 'Ottoencoder'|model format 9"):
+            aefast.load(path)
