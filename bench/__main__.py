@@ -1,0 +1,57 @@
+"""`python -m bench compare`: what the commands take, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from bench import compare, nets
+from bench.contenders import CONTENDERS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    sub = commands.add_parser("compare", help="time whole training steps beside the peers, in turns")
+    sub.add_argument(
+        "--rows", nargs="+", metavar="NET", default=list(nets.TABLE), help="nets by name or by number from 1"
+    )
+    sub.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=sorted(CONTENDERS),
+        default=list(CONTENDERS),
+        metavar="NAME",
+        help=f"of {', '.join(CONTENDERS)}",
+    )
+    sub.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="the same for all; default: all cores",
+    )
+    sub.add_argument(
+        "--budget", type=float, metavar="SECONDS", help="about how long all turns may take; default 420"
+    )
+    sub.add_argument("--rounds", type=int, help="turns of each contender per net; default 9")
+    sub.add_argument(
+        "--quick", action="store_true", help="defaults of 3 rounds and 30 seconds: does the harness work?"
+    )
+    sub.add_argument("--backend", default="auto", help='aefast\'s backend; default: what "auto" takes')
+    sub.add_argument(
+        "--note", default="", help="a remark kept with the results, such as what else the machine was doing"
+    )
+    sub.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
+    )
+    sub.add_argument("--name", default="compare", help="stem of the two files")
+    arguments = parser.parse_args()
+    arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
+    arguments.budget = arguments.budget or (30.0 if arguments.quick else 420.0)
+    arguments.rows = [nets.find(row) for row in arguments.rows]
+    return compare.run(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""JAX on the CPU: one compiled step a call, or one `lax.scan` over the epoch. Adam is written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+
+from bench import nets
+
+
+def _loss(params: Any, x: Any) -> Any:
+    h = x
+    for w, b in params[:-1]:
+        h = jax.nn.relu(h @ w + b)
+    w, b = params[-1]
+    return jnp.mean((jax.nn.sigmoid(h @ w + b) - x) ** 2)
+
+
+def _step(state: Any, x: Any) -> tuple[Any, Any]:
+    params, first, second, t = state
+    loss, grads = jax.value_and_grad(_loss)(params, x)
+    t = t + 1
+    first = jax.tree.map(lambda m, g: nets.BETA1 * m + (1 - nets.BETA1) * g, first, grads)
+    second = jax.tree.map(lambda v, g: nets.BETA2 * v + (1 - nets.BETA2) * g * g, second, grads)
+    c1, c2 = 1 / (1 - nets.BETA1**t), 1 / (1 - nets.BETA2**t)
+    params = jax.tree.map(
+        lambda p, m, v: p - nets.LEARNING_RATE * (m * c1) / (jnp.sqrt(v * c2) + nets.EPS),
+        params,
+        first,
+        second,
+    )
+    return (params, first, second, t), loss
+
+
+class Contender:
+    def __init__(self, net: nets.Net, option: str, backend: str) -> None:
+        self.net, self.option = net, option
+        x = nets.data(net).reshape(net.n_batches, net.batch, net.widths[0])
+        # Batches on the device before the clock runs, one array each for the step, one stacked array for the
+        # scan.
+        self.batches = jnp.asarray(x) if option == "scan" else [jnp.asarray(batch) for batch in x]
+        self.step = jax.jit(_step, donate_argnums=0)
+        self.epoch = jax.jit(lambda state, xs: jax.lax.scan(_step, state, xs), donate_argnums=0)
+        self.reset()
+
+    def reset(self) -> None:
+        # Weights (M, N): the order in which XLA's CPU dot is fastest.
+        params = [(jnp.asarray(w.T.copy()), jnp.asarray(b)) for w, b in nets.initial(self.net)]
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        self.state = (params, zeros, jax.tree.map(jnp.zeros_like, params), jnp.float32(0))
+
+    def versions(self) -> dict[str, str]:
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+    def check(self) -> tuple[list[float], list[tuple[Any, Any]]]:
+        n = self.net.n_check_steps
+        if self.option == "scan":
+            self.state, losses = self.epoch(self.state, self.batches[:n])
+        else:
+            losses = []
+            for batch in self.batches[:n]:
+                self.state, loss = self.step(self.state, batch)
+                losses.append(loss)
+        params = [(np.asarray(w).T.copy(), np.array(b)) for w, b in self.state[0]]
+        result = [float(loss) for loss in losses], params
+        self.reset()
+        return result
+
+    def run(self, n_epochs: int) -> None:
+        for _ in range(n_epochs):
+            if self.option == "scan":
+                self.state, _ = self.epoch(self.state, self.batches)
+            else:
+                for batch in self.batches:
+                    self.state, _ = self.step(self.state, batch)
+        jax.block_until_ready(self.state)

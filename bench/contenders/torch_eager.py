@@ -1,0 +1,59 @@
+"""torch, eager: the loop that people write. Batches are cut beforehand, so it pays for no gather."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import nets
+
+
+class Contender:
+    def __init__(self, net: nets.Net, option: str, backend: str) -> None:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        self.net, self.option = net, option
+        self.batches = list(torch.from_numpy(nets.data(net)).split(net.batch))
+        self.reset()
+
+    def reset(self) -> None:
+        modules: list[torch.nn.Module] = []
+        for w, b in nets.initial(self.net):
+            layer = torch.nn.Linear(w.shape[1], w.shape[0])
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(w))
+                layer.bias.copy_(torch.from_numpy(b))
+            modules += [layer, torch.nn.ReLU()]
+        modules[-1] = torch.nn.Sigmoid()
+        self.model = torch.nn.Sequential(*modules)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(),
+            lr=nets.LEARNING_RATE,
+            betas=(nets.BETA1, nets.BETA2),
+            eps=nets.EPS,
+            fused=True if self.option == "fused" else None,
+        )
+
+    def versions(self) -> dict[str, str]:
+        return {"torch": torch.__version__, "torch threads": str(torch.get_num_threads())}
+
+    def _step(self, batch: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.mse_loss(self.model(batch), batch)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def check(self) -> tuple[list[float], list[tuple[Any, Any]]]:
+        losses = [self._step(self.batches[i]).item() for i in range(self.net.n_check_steps)]
+        layers = [m for m in self.model if isinstance(m, torch.nn.Linear)]
+        params = [(np.array(m.weight.detach()), np.array(m.bias.detach())) for m in layers]
+        self.reset()
+        return losses, params
+
+    def run(self, n_epochs: int) -> None:
+        for _ in range(n_epochs):
+            for batch in self.batches:
+                self._step(batch)

@@ -1,0 +1,67 @@
+"""What the machine's cores could do: `python -m bench.peak` answers each line on stdin with a measurement.
+
+The peak is that of independent fused multiply-adds in registers, from `fma_peak.cpp`, compiled for this machine.
+Without a compiler the best of a few float32 NumPy products stands in: a library's speed, and called so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+UNKNOWN = "not measured"
+LOOP = "FMA loop in registers (bench/fma_peak.cpp, best of 3)"
+MATMUL = "best NumPy float32 matmul of size 1536 (a lower bound of the peak: no C++ compiler)"
+SOURCE = Path(__file__).with_name("fma_peak.cpp")
+
+
+def compile_loop(folder: str) -> str | None:
+    """The program's path, or None without a compiler."""
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    if compiler is None:
+        return None
+    program = str(Path(folder) / "fma_peak")
+    native = "-mcpu=native" if os.uname().machine == "aarch64" else "-march=native"
+    flags = ["-O3", native, "-ffp-contract=fast", "-pthread"]
+    done = subprocess.run([compiler, *flags, "-o", program, str(SOURCE)], capture_output=True, check=False)
+    return program if done.returncode == 0 else None
+
+
+def loop_gflops(program: str, threads: int) -> float:
+    """The best of three tenths of a second."""
+    command = [program, str(threads), "0.1"]
+    return max(float(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3))
+
+
+def matmul_gflops() -> float:
+    n = 1536
+    a = np.random.default_rng(0).standard_normal((n, n), np.float32)
+    out = np.empty_like(a)
+    best = np.inf
+    for _ in range(4):
+        start = time.perf_counter()
+        np.matmul(a, a, out=out)
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * n**3 / best / 1e9
+
+
+def main() -> None:
+    threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    with tempfile.TemporaryDirectory() as folder:
+        program = compile_loop(folder)
+        print(json.dumps({"status": "ready", "method": LOOP if program else MATMUL}), flush=True)
+        for _ in sys.stdin:
+            gflops = loop_gflops(program, threads) if program else matmul_gflops()
+            print(json.dumps({"status": "measured", "gflops": gflops}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
