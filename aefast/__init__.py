@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aefast import ops as ops
     from aefast import optimizers as optim  # noqa: F401
     from aefast.errors import BackendUnavailableError as BackendUnavailableError
+    from aefast.errors import FallbackWarning as FallbackWarning
     from aefast.errors import NonFiniteError as NonFiniteError
     from aefast.estimators import Autoencoder as Autoencoder
     from aefast.estimators import DenoisingAutoencoder as DenoisingAutoencoder
@@ -35,6 +36,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "Corruption": ("aefast.regularizers", "Corruption"),
     "Sparsity": ("aefast.regularizers", "Sparsity"),
     "BackendUnavailableError": ("aefast.errors", "BackendUnavailableError"),
+    "FallbackWarning": ("aefast.errors", "FallbackWarning"),
     "NonFiniteError": ("aefast.errors", "NonFiniteError"),
     "backends": ("aefast.backends", None),
     "set_num_threads": ("aefast.threads", "set_num_threads"),

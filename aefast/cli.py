@@ -77,7 +77,7 @@ def info(arguments: argparse.Namespace) -> None:
     print(f"aefast {__version__}")
     print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     print(f"processor: {_processor() or 'unknown'}")
-    print(f"instruction sets: {' '.join(_instruction_sets()) or 'unknown'}")
+    print(f"instruction sets: {' '.join(_instruction_sets()) or 'unknown'}; native kernels use {_native()}")
     print(f"threads: {num_threads()} of {os.cpu_count()} processors")
     print("backends, in the order that backend='auto' tries:")
     for name, state in backends.backends().items():
@@ -165,6 +165,14 @@ def _cpuinfo(*keys: str) -> str:
 
 def _processor() -> str:
     return _cpuinfo("model name") or platform.processor()
+
+
+def _native() -> str:
+    if not backends.available("cpu"):
+        return "none"
+    from aefast import _cpu
+
+    return f"{_cpu.isa()} of {', '.join(_cpu.available_isas())}"
 
 
 def _instruction_sets() -> list[str]:

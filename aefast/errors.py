@@ -10,6 +10,10 @@ class BackendUnavailableError(RuntimeError):
     """A backend was asked for by name and can't run here, or can't do the whole plan."""
 
 
+class FallbackWarning(UserWarning):
+    """`backend="auto"` works without the native kernels, which this installation couldn't build or load."""
+
+
 class NonFiniteError(FloatingPointError):
     """A training step met NaN or infinity; the parameters are those of the last good step.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast.errors import BackendUnavailableError, unknown_name
+from aefast.errors import BackendUnavailableError, FallbackWarning, unknown_name
 from aefast.plan import Plan
 
 Array = NDArray[Any]
@@ -26,14 +27,16 @@ REGISTRY: dict[str, str] = {
     "numpy": "aefast.backends.numpy",
 }
 NAMES: tuple[str, ...] = tuple(REGISTRY)
+_fallback_told = False
 NONFINITE_CODES: dict[str, int] = {"raise": 0, "skip": 1, "propagate": 2}
 
 
 class Support(NamedTuple):
-    """Whether something can be done; if not, why."""
+    """Whether something can be done; if not, why, and whether that is what the installation was told to do."""
 
     yes: bool
     reason: str = ""
+    intended: bool = False
 
     def __bool__(self) -> bool:
         return self.yes
@@ -151,16 +154,31 @@ def choose(name: str, plan: Plan, dtype: str) -> Backend:
     """The named backend, or for "auto" the first that can do the plan; BackendUnavailableError says why not."""
     reasons = []
     for candidate in NAMES if name == "auto" else (name,):
-        runs = available(candidate)
-        if runs:
+        try:
             backend = get(candidate)
-            can = supports_plan(backend, plan, dtype)
-            if can:
-                return backend
-            reasons.append(f"{candidate}: {can.reason}")
-        else:
-            reasons.append(f"{candidate}: {runs.reason}")
+        except BackendUnavailableError as error:
+            if name != "auto":
+                raise
+            reasons.append(str(error))
+            continue
+        can = supports_plan(backend, plan, dtype)
+        if can:
+            if name == "auto":
+                _tell_fallback(candidate)
+            return backend
+        reasons.append(f"{candidate}: {can.reason}")
     raise BackendUnavailableError(f"no backend for this model with dtype {dtype}: " + "; ".join(reasons))
+
+
+def _tell_fallback(chosen: str) -> None:
+    """Once a process: that the native kernels are missing, unless whoever installed wanted it so."""
+    global _fallback_told
+    native = available("cpu")
+    if native or native.intended or _fallback_told:
+        return
+    _fallback_told = True
+    message = f'backend="auto" takes {chosen!r}, which is slower: {native.reason} `aefast info` tells more.'
+    warnings.warn(message, FallbackWarning, stacklevel=2)
 
 
 def backends() -> dict[str, str]:

@@ -57,7 +57,8 @@ def available() -> Support:
     except ImportError as error:
         info = build_info()
         if info.get("cpu") in ("off", "failed"):
-            return Support(False, f"the native module wasn't built: {info['reason']}")
+            reason = f"the native module wasn't built: {info['reason']}"
+            return Support(False, reason, intended=info["cpu"] == "off")
         return Support(False, f"the native module doesn't load: {error}")
     return Support(True)
 
