@@ -48,7 +48,8 @@ class Trainer(Engine):
         Rows a step; the short last batch is kept.
     corruption, sparsity : Corruption, Sparsity or None
     beta, kl_warmup_epochs, free_bits : float
-        Variational topologies only: weight of the KL term, epochs of its linear warm-up, nats per sample that are free.
+        Variational topologies only: weight of the KL term, epochs (of `fit`) of its linear warm-up, nats per sample that
+        are free.
     feature_weight : (d,) array or None
         Weights of the features in the loss.
     scaling : object or None
@@ -183,6 +184,8 @@ class Trainer(Engine):
 
         Raises NonFiniteError by the policy; Ctrl-C stops between two steps and keeps what was learned.
         """
+        if epochs < 0:
+            raise ValueError(f"epochs must be at least 0, but is {epochs!r}")
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
         held_out = None if X_val is None else as_rows(X_val, self.topology.n_features, what="X_val")

@@ -14,7 +14,7 @@ from aefast import cli, data
 
 
 def aefast_command(*arguments, **options):
-    command = [sys.executable, "-m", "aefast", *arguments]
+    command = [sys.executable, "-P", "-m", "aefast", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -149,6 +149,6 @@ def test_a_bug_is_not_hidden(monkeypatch):
 
 
 def test_a_reader_that_leaves_early_makes_no_noise():
-    command = f"{sys.executable} -m aefast info | true"
+    command = f"{sys.executable} -P -m aefast info | true"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr

@@ -62,7 +62,10 @@ def test_an_unavailable_instruction_set_lists_the_others() -> None:
         _cpu.set_isa("mmx")
     code = "from aefast import _cpu; _cpu.available_isas(); _cpu.isa()"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "AEFAST_ISA": "mmx"}, capture_output=True, text=True
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "AEFAST_ISA": "mmx"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode != 0
     assert "AEFAST_ISA asks for the instruction set 'mmx'" in done.stderr
@@ -72,7 +75,7 @@ def test_an_unavailable_instruction_set_lists_the_others() -> None:
 def test_the_environment_sets_the_threads(name: str) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("AEFAST_NUM_THREADS", "OMP_NUM_THREADS")}
     code = "from aefast import _cpu; print(_cpu.get_num_threads())"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     assert subprocess.check_output(command, env={**environment, name: "3"}, text=True) == "3\n"
 
 

@@ -193,5 +193,5 @@ def test_scikit_learns_own_checks(kind):
 def test_import_is_light():
     heavy = "sklearn numba tqdm matplotlib safetensors pandas scipy aefast.estimators"
     code = f"import sys, aefast; print(*[m for m in {heavy!r}.split() if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []

@@ -261,7 +261,7 @@ def test_cache_outlives_the_process(ops: Any, tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     said = [
         subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-P", "-c", script], env=environment, capture_output=True, text=True, check=True
         ).stderr
         for _ in range(2)
     ]

@@ -109,4 +109,4 @@ def test_pyplot_is_never_imported():
         "plots.samples(np.zeros((4, 4)), (2, 2)).savefig('/dev/null', format='png');"
         "plots.loss_curves({'a': [1, 2]}); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
