@@ -182,4 +182,6 @@ def test_the_build_left_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     info.write_text(json.dumps({"cpu": "failed", "reason": "no compiler", "compiler": ""}))
     monkeypatch.setattr(cpu, "BUILD_INFO", info)
     monkeypatch.setitem(sys.modules, "aefast._cpu", None)
-    assert cpu.available() == (False, "the native module wasn't built: no compiler")
+    assert cpu.available() == (False, "the native module wasn't built: no compiler", False)
+    info.write_text(json.dumps({"cpu": "off", "reason": "AEFAST_CPU=off", "compiler": ""}))
+    assert cpu.available().intended
