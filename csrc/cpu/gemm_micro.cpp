@@ -9,11 +9,6 @@ void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_
            int64_t tile_stride, bool resume) {
   F sum[rows][NV];
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) { AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = F(0.0); }
-  if (resume) {
-    AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
-      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = load(tile + i * tile_stride + v * W);
-    }
-  }
   const float* row[rows];
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) row[i] = a_columns ? a + i : a + i * a_stride;
   // Not unrolled: one step is wide enough, and GCC 12 spills accumulators when it schedules several.
@@ -27,7 +22,12 @@ void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_
     b += a_columns ? b_k : NR;
     if (a_columns) a += a_stride;
   }
-  asm("" : "+r"(tile_stride));  // the store addresses are formed here, not kept in registers through the loop
+  asm("" : "+r"(tile_stride));  // the tile's addresses are formed here, not kept in registers through the loop
+  if (resume) {
+    AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
+      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = load(tile + i * tile_stride + v * W) + sum[i][v];
+    }
+  }
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
     AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(tile + i * tile_stride + v * W, sum[i][v]);
   }

@@ -9,8 +9,8 @@ namespace {
 constexpr int64_t NC =
     32 * MR;  // gradient rows per block: their KC batch rows of `left` stay in L2 while all panels pass
 
-// c[i * c_stride + j] (+)= sum_b left[b * left_stride + i] * right[b * right_stride + j]. Blocks over b continue the
-// sums in memory, in order, so an element is one chain over the batch whatever the range.
+// c[i * c_stride + j] (+)= sum_b left[b * left_stride + i] * right[b * right_stride + j]. The sums of
+// blocks over b are added in order, so an element's bits don't depend on the range.
 void outer_product(const float* left, int64_t left_stride, int64_t rows, const float* right, int64_t right_stride,
                    int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate) {
   alignas(64) float strip[KC * NR];

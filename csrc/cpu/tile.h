@@ -29,9 +29,10 @@ AEFAST_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 }  // namespace
 
 // tile[i * tile_stride + j] (+)= sum_k a[i * a_row + k * a_k] * b[k * b_k + j], i < rows <= MR, j < NR; `resume` adds
-// to the tile. Every element has one accumulator that takes k in order: its bits depend on nothing around it. The _rows
-// variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row == 1 (an outer product over the
-// batch).
+// the sum to the tile. Every element has one accumulator that takes k in order: its bits depend on nothing around it.
+// Callers cut k into blocks of KC whose sums are added in order: rounding errors then grow with KC + K / KC, not with
+// K. The _rows variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row == 1 (an outer product
+// over the batch).
 using MicroKernel = void (*)(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
                              int64_t tile_stride, bool resume);
 extern const MicroKernel micro_rows[MR + 1], micro_columns[MR + 1];
