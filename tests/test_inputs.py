@@ -165,9 +165,3 @@ def test_other_things_are_refused_in_words(x: Any, error: type[Exception], words
 def test_weights_that_make_no_sense_are_refused(weights: Any) -> None:
     with pytest.raises(ValueError, match="sample_weight"):
         as_weights(weights, 4)
-
-
-def test_sparse_matrices_are_refused_with_the_remedy() -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(TypeError, match="toarray"):
-        as_rows(sparse.eye(5).tocsr(), 5)

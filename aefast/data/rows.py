@@ -1,4 +1,4 @@
-"""Rows as the engine takes them: any 2-D numeric array or memmap, looked at, never copied whole."""
+"""Rows as the engine takes them: any 2-D numeric array, memmap or sparse matrix, looked at, never copied whole."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aefast.data.sparse import SparseRows
+
 NUMERIC_KINDS = "fiub"
 
 
-def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> NDArray[Any]:
+def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
     """X as a 2-D array (n, d) of a float, integer or boolean dtype; a view where X is an array.
+
+    Of SciPy's sparse matrices, `SparseRows`.
 
     Raises TypeError for what isn't numeric, ValueError for other than two dimensions, no rows, or a width that isn't
     `n_features`.
     """
-    if hasattr(X, "toarray") and hasattr(X, "nnz"):
-        raise TypeError(f"{what} is a sparse matrix; dense rows were expected: pass {what}.toarray()")
-    rows = np.asarray(X)
+    if hasattr(X, "tocsr"):
+        X = SparseRows.from_scipy(X, what)
+    rows = X if isinstance(X, SparseRows) else np.asarray(X)
     if rows.dtype.kind not in NUMERIC_KINDS:
         raise TypeError(
             f"{what} must be numeric (float, int, uint8, bool ...), but its dtype is {rows.dtype}"
@@ -38,7 +42,9 @@ def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> NDArra
         raise ValueError(f"{what} must hold at least one row and one feature, but has shape {rows.shape}")
     if n_features is not None and rows.shape[1] != n_features:
         raise ValueError(f"{what} has {rows.shape[1]} features, but {n_features} were expected")
-    return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
+    if isinstance(rows, SparseRows) or rows.dtype.isnative:
+        return rows
+    return rows.astype(rows.dtype.newbyteorder("="))
 
 
 def as_weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:

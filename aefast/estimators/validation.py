@@ -6,21 +6,38 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from aefast.data.scaling import Scaling, blocks, column_range
+from aefast.data.sparse import SparseRows
 
 Array = NDArray[Any]
 # Scaled targets may leave [0, 1] by float32's rounding.
 UNIT_SLACK = 1e-6
 
 
-def rows(estimator: Any, X: Any, *, name: str = "X") -> Array:
+def rows(estimator: Any, X: Any, *, name: str = "X") -> Any:
     """X as a 2-D array (n, d) of a numeric dtype, all values finite; of its own dtype and memory where that is numeric.
 
-    Raises ValueError or TypeError for other shapes, strings, complex, sparse and empty input, NaN and infinity.
+    Of sparse input, `SparseRows`.
+    Raises ValueError or TypeError for other shapes, strings, complex and empty input, NaN and infinity.
     """
-    X = check_array(X, dtype="numeric", ensure_all_finite=False, input_name=name, estimator=estimator)
+    X = check_array(
+        X,
+        accept_sparse="csr",
+        dtype="numeric",
+        ensure_all_finite=False,
+        input_name=name,
+        estimator=estimator,
+    )
+    if issparse(X):
+        sparse = SparseRows.from_scipy(X, name)
+        bad = np.flatnonzero(~np.isfinite(sparse.values))
+        if len(bad):
+            row = np.searchsorted(sparse.indptr, bad[0], side="right") - 1
+            raise _not_finite(name, sparse.values[bad[0]], int(row), int(sparse.indices[bad[0]]))
+        return sparse
     if X.dtype == np.bool_:
         X = X.view(np.uint8)
     if X.dtype.kind not in "fiu":
@@ -41,7 +58,7 @@ def match(estimator: Any, X: Any, *, reset: bool) -> None:
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def code_rows(estimator: Any, Z: Any, n_components: int) -> Array:
+def code_rows(estimator: Any, Z: Any, n_components: int) -> Any:
     """Z (n, L) like `rows`, of the fitted code's width."""
     codes = rows(estimator, Z, name="Z")
     if codes.shape[1] != n_components:
@@ -78,8 +95,11 @@ def _check_finite(X: Array, name: str) -> None:
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
             row, column = (int(i) for i in bad[0])
-            what = "NaN" if np.isnan(block[row, column]) else "inf (infinity)"
-            raise ValueError(
-                f"{name} contains {what} at row {part.start + row}, column {column}; "
-                "drop or impute such values first (sklearn.impute)"
-            )
+            raise _not_finite(name, block[row, column], part.start + row, column)
+
+
+def _not_finite(name: str, value: Any, row: int, column: int) -> ValueError:
+    what = "NaN" if np.isnan(value) else "inf (infinity)"
+    return ValueError(
+        f"{name} contains {what} at row {row}, column {column}; drop or impute such values first (sklearn.impute)"
+    )

@@ -46,7 +46,7 @@ class Case:
     inputs : dict
         Arrays in float64, rounded to the tested precision before use; None where the argument is left out.
     given : dict
-        Arrays that are passed as they are, whatever the precision: the data set, row numbers, weights of rows.
+        Arrays (or SparseRows) that are passed as they are, whatever the precision: the data set, row numbers, weights of rows.
     attrs : dict
         Numbers.
     transposed : set of str
@@ -61,7 +61,7 @@ class Case:
     label: str
     outputs: dict[str, Output]
     inputs: dict[str, Array | None] = field(default_factory=dict)
-    given: dict[str, Array | None] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
     transposed: frozenset[str] = frozenset()
     layout: Layout = LAYOUTS[0]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from aefast import optimizers, regularizers
+from aefast.data.sparse import SparseRows
 from aefast.testing.cases import (
     EDGES,
     Array,
@@ -45,10 +46,12 @@ ARRANGEMENTS = (
     "broadcast rows",
     "broadcast columns",
     "misaligned",
+    "sparse",
+    "sparse, 64-bit",
 )
 
 
-def arranged(values: Array, how: str) -> Array:
+def arranged(values: Array, how: str) -> Array | SparseRows:
     """The same values (n, d) in other memory; where a stride is 0, the first row's or column's, repeated."""
     n, d = values.shape
     if how == "Fortran":
@@ -61,6 +64,13 @@ def arranged(values: Array, how: str) -> Array:
         return np.broadcast_to(values[:1], (n, d))
     if how == "broadcast columns":
         return np.broadcast_to(values[:, :1], (n, d))
+    if how.startswith("sparse") and values.dtype != np.float16:  # SciPy has none of those
+        stored = values != 0
+        stored[:, ::2] &= values[:, ::2] % 3 != 0  # some zeros more
+        integers = np.int64 if how.endswith("64-bit") else np.int32
+        indptr = np.concatenate(([0], np.cumsum(stored.sum(axis=1)))).astype(integers)
+        numbers = values.view(np.uint8) if values.dtype == np.bool_ else values
+        return SparseRows(numbers[stored], np.nonzero(stored)[1].astype(integers), indptr, (n, d))
     if how == "misaligned":
         memory = np.zeros(values.nbytes + 1, np.uint8)
         view: Array = memory[1:].view(values.dtype).reshape(n, d)
@@ -90,7 +100,7 @@ def gather(variant: str) -> Iterator[Case]:
         index = rng.integers(0, n, shape.b)
         index[-1] = n - 1
         affine = i % 3 == 0
-        given: dict[str, Array | None] = {"data": data, "index": index}
+        given: dict[str, Any] = {"data": data, "index": index}
         given["shift"] = normal(rng, (shape.m,), 50.0) if affine else None
         given["scale"] = rng.uniform(0.01, 3.0, shape.m) if affine else None
         yield Case(

@@ -127,7 +127,35 @@ int64_t* integers(const char* name, py::handle array, int64_t n, Access access) 
   return vector<int64_t>(name, array, "int64", n, access);
 }
 
+namespace {
+
+cpu::Source sparse_source(const char* name, py::handle object) {
+  const auto [rows, cols] = object.attr("shape").cast<std::pair<int64_t, int64_t>>();
+  const py::array values = object.attr("values"), indices = object.attr("indices"), indptr = object.attr("indptr");
+  const bool wide = indptr.itemsize() == 8;
+  auto contiguous = [](const py::array& a) { return a.ndim() == 1 && (a.flags() & py::array::c_style) != 0; };
+  auto index_type = [wide](const py::array& a) { return a.dtype().kind() == 'i' && a.itemsize() == (wide ? 8 : 4); };
+  if (!contiguous(values) || !contiguous(indices) || !contiguous(indptr) || !index_type(indices) ||
+      !index_type(indptr)) {
+    wrong(name, "must hold contiguous values, indices and indptr, the latter two both of int32 or both of int64");
+  }
+  if (indptr.shape(0) != rows + 1) wrong(name, "has an indptr that does not fit its shape");
+  const int64_t nnz =
+      wide ? static_cast<const int64_t*>(indptr.data())[rows] : static_cast<const int32_t*>(indptr.data())[rows];
+  if (values.shape(0) < nnz || indices.shape(0) < nnz) {
+    wrong(name, "holds fewer values or indices than its indptr says");
+  }
+  cpu::Source result{static_cast<const char*>(values.data()), dtype_code(name, values.dtype()), rows, cols, 0, 0};
+  result.indices = indices.data();
+  result.indptr = indptr.data();
+  result.wide = wide;
+  return result;
+}
+
+}  // namespace
+
 cpu::Source source(const char* name, py::handle object) {
+  if (py::hasattr(object, "indptr")) return sparse_source(name, object);
   if (!py::isinstance<py::array>(object)) {
     throw py::type_error(std::string(name) + " must be a NumPy array, but is " +
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))));

@@ -31,7 +31,8 @@ double* doubles(const char* name, py::handle array, int64_t n, Access access = A
 double* optional_doubles(const char* name, py::handle array, int64_t n, Access access = Access::read);
 int64_t* integers(const char* name, py::handle array, int64_t n, Access access = Access::read);
 
-// (n, d) of any numeric dtype in native byte order and with any strides.
+// (n, d) of any numeric dtype in native byte order and with any strides; or sparse, an object with arrays `values`,
+// `indices` and `indptr` and a `shape`, whose structure has been checked (see aefast/data/sparse.py).
 cpu::Source source(const char* name, py::handle array);
 
 // shift and scale (d,) float64, both or neither, and a factor.

@@ -1,4 +1,5 @@
-// gather: rows by index, any numeric dtype to float32, scaled per feature (in float64) or by one factor (in float32).
+// gather: rows by index, any numeric dtype to float32, scaled per feature (in float64) or by one factor (in float32);
+// sparse rows are spread into dense ones.
 // NumPy: out = ((data[index].astype(f64) - shift) * scale).astype(f32), or data[index].astype(f32) * f32(factor)
 #include "cpu/linear.h"
 #include "cpu/ops.h"
@@ -89,9 +90,14 @@ AEFAST_INLINE void load_f64<double>(const char* p, D& low, D& high) {
 }
 
 template <class T>
+AEFAST_INLINE float scaled(T x, int64_t j, const Scaling& scaling) {
+  if (scaling.shift) return float((to_f64(x) - scaling.shift[j]) * scaling.scale[j]);
+  return scaling.factor != 1.0 ? to_f32(x) * float(scaling.factor) : to_f32(x);
+}
+
+template <class T>
 void gather_row(const char* row, int64_t stride, int64_t n, const Scaling& scaling, float* out) {
   const float factor = float(scaling.factor);
-  const bool scaled = scaling.factor != 1.0;
   int64_t j = 0;
   if (stride == int64_t(sizeof(T))) {
     for (; j + W <= n; j += W) {
@@ -104,23 +110,50 @@ void gather_row(const char* row, int64_t stride, int64_t n, const Scaling& scali
         store(out + j, narrow(low, high));
       } else {
         F x = load_f32<T>(p);
-        store(out + j, scaled ? x * F(double(factor)) : x);
+        store(out + j, scaling.factor != 1.0 ? x * F(double(factor)) : x);
       }
     }
   }
   for (; j < n; ++j) {
-    T x = read<T>(row + j * stride);
+    out[j] = scaled(read<T>(row + j * stride), j, scaling);
+  }
+}
+
+// What a row of zeros becomes.
+AEFAST_INLINE void gather_zeros(int64_t n, const Scaling& scaling, float* out) {
+  int64_t j = 0;
+  for (; j + W <= n; j += W) {
     if (scaling.shift) {
-      out[j] = float((to_f64(x) - scaling.shift[j]) * scaling.scale[j]);
+      const D zero = D(0.0);
+      store(out + j, narrow((zero - load(scaling.shift + j)) * load(scaling.scale + j),
+                            (zero - load(scaling.shift + j + W / 2)) * load(scaling.scale + j + W / 2)));
     } else {
-      out[j] = scaled ? to_f32(x) * factor : to_f32(x);
+      store(out + j, F(0.0));
     }
+  }
+  for (; j < n; ++j) out[j] = scaling.shift ? float((0.0 - scaling.shift[j]) * scaling.scale[j]) : 0.0f;
+}
+
+template <class T, class I>
+void spread_row(const Source& source, int64_t row, const Scaling& scaling, float* out) {
+  const I *columns = static_cast<const I*>(source.indices), *starts = static_cast<const I*>(source.indptr);
+  gather_zeros(source.cols, scaling, out);
+  for (int64_t k = starts[row]; k < starts[row + 1]; ++k) {
+    out[columns[k]] = scaled(read<T>(source.data + k * int64_t(sizeof(T))), columns[k], scaling);
   }
 }
 
 template <class T>
 void gather_rows(const Source& source, const int64_t* index, const Scaling& scaling, const Matrix& out, int64_t begin,
                  int64_t end) {
+  if (source.indptr != nullptr) {
+    for (int64_t b = begin; b < end; ++b) {
+      float* to = out.data + b * out.row_stride;
+      if (source.wide) spread_row<T, int64_t>(source, index[b], scaling, to);
+      else spread_row<T, int32_t>(source, index[b], scaling, to);
+    }
+    return;
+  }
   for (int64_t b = begin; b < end; ++b) {
     if (b + 1 < end) {  // shuffled rows: the hardware can't guess the next one's start
       const char* next = source.data + index[b + 1] * source.row_stride;

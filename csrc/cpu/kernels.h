@@ -27,12 +27,16 @@ struct Scaling {
   double factor = 1.0;
 };
 
-// Source rows of any numeric dtype; strides in bytes.
+// Source rows of any numeric dtype: dense, strides in bytes, or where `indptr` is set sparse (CSR): row i's values
+// stand in data[indptr[i]] to data[indptr[i + 1]] (no end included), their columns likewise in indices; every other
+// element is 0.
 enum class DType : int { f32, f64, f16, u8, i8, u16, i16, u32, i32, u64, i64, boolean };
 struct Source {
   const char* data = nullptr;
   DType dtype = DType::f32;
   int64_t rows = 0, cols = 0, row_stride = 0, col_stride = 0;
+  const void *indices = nullptr, *indptr = nullptr;
+  bool wide = false;  // indices and indptr are int64, else int32
 };
 
 struct UpdateRule {

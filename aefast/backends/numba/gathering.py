@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast.backends.numba.intrinsics import row
-from aefast.backends.numba.jit import DATA, DOUBLES, FLOAT, OUT_MATRIX, ROWS, device, kernel
+from aefast.backends.numba.jit import (
+    DATA,
+    DOUBLES,
+    FLOAT,
+    INT32S,
+    OUT_MATRIX,
+    ROWS,
+    VALUES,
+    Kernel,
+    device,
+    kernel,
+)
 
 Array = NDArray[Any]
 COMPILED = "?bBhHiIlLqQfd"
@@ -39,6 +50,33 @@ def gather_rows(data: Any, index: Any, shift: Any, scale: Any, factor: float, ou
             _convert(row(data, index[i]), shift, scale, factor, row(out, i))
         else:
             _convert(data[index[i]], shift, scale, factor, row(out, i))
+
+
+def _spread(
+    values: Any, indices: Any, indptr: Any, index: Any, shift: Any, scale: Any, factor: float, out: Any
+) -> None:
+    real = out.dtype.type
+    f = real(factor)
+    for i in range(out.shape[0]):
+        x = row(out, i)
+        for j in range(x.size):
+            x[j] = real((0.0 - shift[j]) * scale[j]) if shift.size > 0 else real(0.0)
+        for k in range(indptr[index[i]], indptr[index[i] + 1]):
+            j = indices[k]
+            if shift.size > 0:
+                x[j] = real((np.float64(values[k]) - shift[j]) * scale[j])
+            elif factor != 1.0:
+                x[j] = real(values[k]) * f
+            else:
+                x[j] = real(values[k])
+
+
+def _spreading(integers: Any) -> Kernel:
+    return kernel(VALUES, integers, integers, ROWS, DOUBLES, DOUBLES, FLOAT, OUT_MATRIX)(_spread)
+
+
+spread_rows = {np.dtype(np.int32): _spreading(INT32S), np.dtype(np.int64): _spreading(ROWS)}
+"""gather_rows from CSR, by the dtype of its indices; the elements that aren't stored are 0."""
 
 
 def readable(data: Array, index: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:

@@ -42,9 +42,15 @@ def _scalar(fixed: Any) -> Argument:
 MATRIX, VECTOR = _array(2, "A", True), _array(1, "C", True)
 OUT_MATRIX, OUT_VECTOR = _array(2, "A", False), _array(1, "C", False)
 DOUBLES, OUT_DOUBLES = _array(1, "C", True, types.float64), _array(1, "C", False, types.float64)
+INT32S = _array(1, "C", True, types.int32)
 ROWS, OUT_ROWS = _array(1, "C", True, types.int64), _array(1, "C", False, types.int64)
 OUT_WORDS = _array(1, "C", False, types.int32)
 INT, WORD, FLOAT = _scalar(types.int64), _scalar(types.uint64), _scalar(types.float64)
+
+
+def VALUES(real: Any, data: Any) -> Any:
+    """The stored values of a user's sparse matrix."""
+    return types.Array(data, 1, "C", readonly=True)
 
 
 def DATA(real: Any, data: Any) -> Any:

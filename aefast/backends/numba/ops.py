@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from aefast.backends.numba import kernels, latent, noise
 from aefast.backends.numba.formulas import IDENTITY
-from aefast.backends.numba.gathering import gather_rows, readable
+from aefast.backends.numba.gathering import gather_rows, readable, spread_rows
 from aefast.backends.numba.scratch import ones, room
+from aefast.data.sparse import SparseRows
 
 Array = NDArray[Any]
 NO_DOUBLES = np.zeros(0)
@@ -23,12 +24,21 @@ LOSS_BLOCK = 1 << 18
 
 
 def gather(
-    data: Array, index: Array, shift: Array | None, scale: Array | None, factor: float, out: Array
+    data: Array | SparseRows,
+    index: Array,
+    shift: Array | None,
+    scale: Array | None,
+    factor: float,
+    out: Array,
 ) -> None:
     """out = (data[index] - shift) * scale in float64, or data[index] * factor in out's dtype."""
-    data, index = readable(data, index, out.dtype)
     if shift is None or scale is None:
         shift = scale = NO_DOUBLES
+    if isinstance(data, SparseRows):
+        spread = spread_rows[data.indices.dtype][out.dtype, data.dtype]
+        spread(data.values, data.indices, data.indptr, index, shift, scale, factor, out)
+        return
+    data, index = readable(data, index, out.dtype)
     gather_rows[out.dtype, data.dtype](data, index, shift, scale, factor, out)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import activations, losses, random, regularizers
+from aefast.data.sparse import SparseRows
 
 Array = NDArray[Any]
 
 
 def gather(
-    data: Array,
+    data: Array | SparseRows,
     index: Array,
     shift: Array | None,
     scale: Array | None,
