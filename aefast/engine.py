@@ -179,6 +179,14 @@ class Engine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        # joblib maps large arrays read-only from its file; the parameters are to be learned on.
+        owned = self._state
+        self._state = backends.State(
+            _writeable(owned.params),
+            _writeable(owned.grads),
+            tuple(map(_writeable, owned.slots)),
+            None if owned.ema is None else _writeable(owned.ema),
+        )
         self._bind()
 
     # Inside ---------------------------------------------------------------------------------------------------------
@@ -246,6 +254,10 @@ class Engine:
             return reconstruction
         inverse: Array = self.scaling.inverse(reconstruction)
         return inverse
+
+
+def _writeable(array: Array) -> Array:
+    return array if array.flags.writeable and type(array) is np.ndarray else np.array(array)
 
 
 def _view(flat: Array, p: Parameter) -> Array:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import backends, optimizers, schedules
+from aefast import backends, loop, optimizers, schedules
+from aefast.callbacks import Callback, History, ProgressBar
 from aefast.data.rows import as_rows, as_weights
 from aefast.diagnosis import first_nonfinite
 from aefast.engine import Engine
@@ -21,14 +21,6 @@ from aefast.regularizers import Corruption, Sparsity
 from aefast.topology import Topology
 
 Array = NDArray[Any]
-
-
-@dataclass
-class History:
-    """One entry an epoch: the row-weighted mean of the batch losses, penalties included; the loss of X_val."""
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
 
 
 class Trainer(Engine):
@@ -177,10 +169,10 @@ class Trainer(Engine):
         epochs: int,
         sample_weight: Any = None,
         X_val: Any = None,
-        callbacks: Iterable[Callable[[Trainer, History], object]] = (),
+        callbacks: Iterable[Callback | Callable[[Trainer, History], object]] = (),
         progress: bool = False,
     ) -> History:
-        """`epochs` passes over X (n, d). A callback gets (trainer, history) after each epoch; a true result stops.
+        """`epochs` passes over X (n, d), watched by callbacks (`aefast.callbacks`) and, if wanted, a progress bar.
 
         Raises NonFiniteError by the policy; Ctrl-C stops between two steps and keeps what was learned.
         """
@@ -189,21 +181,21 @@ class Trainer(Engine):
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
         held_out = None if X_val is None else as_rows(X_val, self.topology.n_features, what="X_val")
-        history, total = History(), self.epoch + epochs
-        callbacks = tuple(callbacks)
-        for _ in _progress(range(epochs), progress, history):
-            history.loss.append(self.fit_epoch(rows, weights, total_epochs=total))
-            if held_out is not None:
-                history.validation_loss.append(self.evaluate(held_out))
-            stops = [bool(callback(self, history)) for callback in callbacks]  # every one is called
-            if any(stops):
-                break
-        return history
+        watchers = (*callbacks, *([ProgressBar()] if progress else []))
+        return loop.run(self, self, rows, weights, epochs, watchers, History(), held_out)
 
-    def fit_epoch(self, X: Any, sample_weight: Any = None, *, total_epochs: int | None = None) -> float:
+    def fit_epoch(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        total_epochs: int | None = None,
+        listeners: loop.StepListeners | None = None,
+    ) -> float:
         """One pass over X (n, d), or the rest of an interrupted one; the row-weighted mean of its batch losses.
 
-        `total_epochs` is the length of the whole run, counted from epoch 0, along which the schedule moves.
+        `total_epochs` is the length of the whole run, counted from epoch 0, along which the schedule moves. `listeners` hear of
+        steps; where one of them stops the epoch, `position` isn't 0 afterwards, and the next call does the rest.
         """
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
@@ -217,20 +209,32 @@ class Trainer(Engine):
         scalars = self._scalars(n_steps - first, n_steps, total_epochs)
         loss = np.zeros(n_steps)
         try:
-            # The full batches in one run, then the short last one, which has a plan of its own.
-            for size, start, stop in (
-                (batch, first, n // batch),
-                (n % batch, max(first, n // batch), n_steps),
-            ):
-                if start < stop:
-                    feed = self._feed(rows, order[start * batch :], weights, self.epoch)
-                    self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
+            while self.position < n_steps and not (listeners and listeners.asked_to_stop):
+                # The full batches in one run, or in the pieces that listeners want; the short last one has its own plan.
+                start = self.position
+                full = start < n // batch
+                size, stop = (batch, n // batch) if full else (n % batch, n_steps)
+                if listeners is not None:
+                    stop = start + listeners.piece(stop - start)
+                feed = self._feed(rows, order[start * batch :], weights, self.epoch)
+                self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
+                if listeners is not None:
+                    seen = min(stop * batch, n) - start * batch
+                    listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
         finally:
             self.epoch_loss += self._loss_of(loss, first, self.position, order, weights)
+        if self.position < n_steps:
+            return self.epoch_loss
         result, self.epoch_loss = self.epoch_loss, 0.0
         self.position = 0
         self.epoch += 1
         return result
+
+    def abandon_epoch(self) -> None:
+        """Lets the rest of an interrupted epoch go: the next one starts with its first row."""
+        if self.position > 0:
+            self.position, self.epoch_loss = 0, 0.0
+            self.epoch += 1
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 
@@ -315,16 +319,3 @@ class Trainer(Engine):
             index = feed.index[start : start + batch]
             where = first_nonfinite(plan, program, index, self.views(self._state.grads))
             raise NonFiniteError(where, self.n_steps)
-
-
-def _progress(epochs: Iterable[int], show: bool, history: History) -> Iterator[int]:
-    if not show:
-        yield from epochs
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(epochs, unit="epoch") as bar:
-        for epoch in bar:
-            yield epoch
-            if history.loss:
-                bar.set_postfix(loss=f"{history.loss[-1]:.5g}")

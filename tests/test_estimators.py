@@ -11,7 +11,7 @@ from estimator_cases import X, every_kind, quick
 from sklearn.decomposition import PCA
 
 from aefast import Autoencoder
-from aefast.estimators.training import Patience
+from aefast.callbacks import EarlyStopping
 
 
 @every_kind
@@ -105,11 +105,11 @@ def test_tol_is_relative_and_ends_a_flat_run():
 def test_patience_measures_by_the_best_value():
     curve = [10.0, 9.0, 8.9, 8.85, 8.0, 7.9999, 7.9998]
     for scale in (1e-4, 1.0, 1e4):
-        patience, waited = Patience(tol=0.02, patience=3), []
+        stopping, waited = EarlyStopping("loss", tol=0.02, patience=3), []
         for value in curve:
-            patience.improved(scale * value)
-            waited.append(patience.waited)
-        assert waited == [0, 0, 1, 2, 0, 1, 2] and not patience.exhausted
+            stopping.improved(scale * value)
+            waited.append(stopping.waited)
+        assert waited == [0, 0, 1, 2, 0, 1, 2]
 
 
 def test_early_stopping_keeps_the_best_parameters():
@@ -173,21 +173,6 @@ def test_verbose_shows_a_bar_and_silence_is_silent(capfd):
     assert "Autoencoder" in capfd.readouterr().err
     quick().fit(X)
     assert capfd.readouterr() == ("", "")
-
-
-@every_kind
-def test_scikit_learns_own_checks(kind):
-    from sklearn.utils.estimator_checks import check_estimator
-
-    expected = {
-        "check_sample_weight_equivalence_on_dense_data": "a row and its weight share one place in the batches, copies don't"
-    }
-    check_estimator(
-        kind(epochs=2, backend="numpy", n_threads=1),
-        expected_failed_checks=expected,
-        on_skip=None,
-        on_fail="raise",
-    )
 
 
 def test_import_is_light():

@@ -96,6 +96,53 @@ def test_importance_weights_reach_the_likelihood_by_quadrature(loss):
     assert np.mean(exact - model.elbo(data, 400)) > 0
 
 
+def linear_gaussian(backend, dtype, encoder_error=0.0):
+    """A model z ~ N(0, I), x = W z + b + N(0, I/2) with orthogonal columns of W, whose posterior the encoder knows."""
+    rng = np.random.default_rng(3)
+    d, n_codes = 7, 3
+    s = np.array([2.0, 1.0, 0.4])
+    W = np.linalg.qr(rng.normal(size=(d, n_codes)))[0] * s
+    b = rng.normal(size=d)
+    data = rng.normal(size=(300, n_codes)) @ W.T + b + np.sqrt(0.5) * rng.normal(size=(300, d))
+    model = VariationalAutoencoder(
+        n_codes, hidden_layer_sizes=(), scaling=None, epochs=1, backend=backend, dtype=dtype, random_state=0
+    ).fit(data)
+    # The posterior is N(2 (I + 2 W'W)^-1 W'(x - b), (I + 2 W'W)^-1), diagonal here (Bishop 2006, eq. 2.116).
+    precision = 1 + 2 * s**2
+    to_mean = 2 * W.T / precision[:, None]
+    weights = {
+        "encoder.0.weight": np.vstack((to_mean, np.zeros((n_codes, d)))),
+        "encoder.0.bias": np.r_[-to_mean @ b + encoder_error, -np.log(precision)],
+        "decoder.0.weight": W,
+        "decoder.0.bias": b,
+    }
+    model.trainer_.load_parameters(weights)
+    return model, data, W @ W.T + 0.5 * np.eye(d), b, precision
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_likelihood_of_a_linear_gaussian_model_is_the_closed_form(backend, dtype):
+    from scipy.stats import multivariate_normal
+
+    if (backend, dtype) == ("cpu", "float64"):
+        pytest.skip("the cpu backend has no float64")
+    model, data, covariance, b, precision = linear_gaussian(backend, dtype)
+    exact = multivariate_normal(b, covariance).logpdf(data)
+    near = 1e-10 if dtype == "float64" else 2e-5
+    # With the exact posterior as the encoder every importance weight is p(x), and the bound is tight on average.
+    for n in (1, 7):
+        np.testing.assert_allclose(model.log_likelihood(data, n), exact, rtol=near, atol=near)
+    bound = model.elbo(data, 3000)
+    np.testing.assert_allclose(bound, exact, atol=0.3)
+    assert bound.mean() == pytest.approx(exact.mean(), abs=0.03)
+    # A mean that is off by e costs KL(N(m + e, S) || N(m, S)) = sum e^2 / (2 S); more samples win it back.
+    off, _, _, _, _ = linear_gaussian(backend, dtype, encoder_error=0.15)
+    gap = 0.5 * 0.15**2 * precision.sum()
+    assert exact.mean() - off.elbo(data, 3000).mean() == pytest.approx(gap, abs=0.05)
+    # Importance weights of variance exp(0.3) - 1: a standard error of 0.013, shared by the rows.
+    assert off.log_likelihood(data, 2000).mean() == pytest.approx(exact.mean(), abs=0.04)
+
+
 def test_huber_has_no_likelihood_and_says_so():
     model = quick(VariationalAutoencoder, loss="huber").fit(X)
     for method in (model.elbo, model.log_likelihood, model.score_samples):

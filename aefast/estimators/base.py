@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,10 +12,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from aefast import activations
+from aefast.callbacks import Callback, History
 from aefast.data.rows import as_weights
 from aefast.data.scaling import Scaling, column_range
 from aefast.estimators import parameters, training, validation
-from aefast.estimators.training import Callback, Data
+from aefast.estimators.training import Data
 from aefast.regularizers import Corruption, Sparsity
 from aefast.topology import Topology
 from aefast.trainer import Trainer
@@ -54,9 +55,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         *,
         sample_weight: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback | Callable[[Any, History], object]] = (),
     ) -> Self:
-        """Learns to reconstruct X (n, d): any numeric dtype, finite; converted and scaled batch by batch, not copied.
+        """Learns to reconstruct X (n, d): numeric, finite, dense or sparse; converted batch by batch, not copied.
 
         Parameters
         ----------
@@ -69,9 +70,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X_val : (m, d), optional
             Its loss is recorded each epoch, and early_stopping watches it. Without it, early_stopping holds out
             `validation_fraction` of X, which copies X once.
-        callbacks : callables
-            callback(estimator, history) after each epoch, history.loss and history.validation_loss being the curves so
-            far; a true result stops.
+        callbacks : functions or instances of `aefast.callbacks.Callback`
+            A function is called as f(estimator, history) after each epoch, history.loss and history.validation_loss being
+            the curves so far; a true result stops. A Callback may also hear of steps, the start and the end.
 
         Raises
         ------
@@ -101,6 +102,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         weight = as_weights(sample_weight, len(rows))
         data = Data(rows, weight)
         self._prepare(X, data, not hasattr(self, "trainer_"), parameters.seed_of(self.random_state))
+        self.trainer_.abandon_epoch()  # of a fit that was interrupted
         self.loss_curve_.append(float(self.trainer_.fit_epoch(rows, weight)))
         self.n_iter_ += 1
         return self
@@ -254,13 +256,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             if data.X_val is not None:
                 validation.unit_interval(data.X_val, scaling, name="X_val")
 
-    def _rows(self, X: Any) -> Array:
+    def _rows(self, X: Any) -> Any:
         check_is_fitted(self, "trainer_")
         rows = validation.rows(self, X)
         validation.match(self, X, reset=False)
         return rows
 
-    def _targets(self, X: Any) -> Array:
+    def _targets(self, X: Any) -> Any:
         rows = self._rows(X)
         self._check_targets(Data(rows), self.scaling_)
         return rows
@@ -272,4 +274,5 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
         return tags

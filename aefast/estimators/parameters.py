@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from aefast.data import scaling
 from aefast.errors import unknown_name
 
 Check = Callable[[str, Any], None]
+T = TypeVar("T")
 
 AUTO_COMPONENTS = 32
 # Beyond this width one hidden layer leaves too steep a step to the code.
@@ -105,6 +107,23 @@ def hidden_widths(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, (tuple, list, np.ndarray)):
         return tuple(value)
     return None
+
+
+def preset(**defaults: Any) -> Callable[[type[T]], type[T]]:
+    """Decorates a subclass: its constructor is its base's, with these defaults in place of the base's.
+
+    A function of its own, so that scikit-learn, `help` and the command line read the defaults out of its signature.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        base: Any = cls.__mro__[1].__init__  # type: ignore[misc]
+        made = types.FunctionType(base.__code__, base.__globals__, base.__name__, base.__defaults__)
+        made.__kwdefaults__ = {**base.__kwdefaults__, **defaults}
+        made.__annotations__, made.__qualname__ = base.__annotations__, f"{cls.__qualname__}.__init__"
+        cls.__init__ = made  # type: ignore[misc]
+        return cls
+
+    return decorate
 
 
 RULES: dict[str, Check] = {
