@@ -1,4 +1,4 @@
-"""`python -m bench compare`: what the commands take, and nothing else."""
+"""`python -m bench compare` and `figure`: what the commands take, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from bench import compare, nets
+from bench import compare, figure, nets
 from bench.contenders import CONTENDERS
 
 
@@ -46,7 +46,15 @@ def main() -> int:
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
     )
     sub.add_argument("--name", default="compare", help="stem of the two files")
+    sub = commands.add_parser(
+        "figure", help="draw the results as an SVG beside their JSON, and print its caption"
+    )
+    sub.add_argument(
+        "--source", type=Path, default=figure.RESULTS / "compare.json", help="the JSON of a comparison"
+    )
     arguments = parser.parse_args()
+    if arguments.command == "figure":
+        return figure.run(arguments.source)
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
     arguments.budget = arguments.budget or (30.0 if arguments.quick else 420.0)
     arguments.rows = [nets.find(row) for row in arguments.rows]
