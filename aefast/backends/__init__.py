@@ -108,13 +108,15 @@ class Backend(Protocol):
     """What a backend must offer."""
 
     name: str
-    ops: Any
-    """The op functions of the contract, by name, on this backend's arrays."""
+
+    @property
+    def ops(self) -> Any:
+        """The op functions of the contract, by name, on this backend's arrays."""
 
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
     ) -> Support:
-        """Whether it can do this op, and if not, why."""
+        """Whether it can do this op, and if not, why. The same answer on every machine, also where it can't run."""
 
     def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:
         """A program that runs the plan on that state."""
@@ -133,6 +135,13 @@ def get(name: str) -> Backend:
     support = available(name)
     if not support:
         raise BackendUnavailableError(f"backend {name!r} can't run here: {support.reason}")
+    return declared(name)
+
+
+def declared(name: str) -> Backend:
+    """The backend of that name whether or not it can run here; where it can't, it only answers `supports`."""
+    if name not in REGISTRY:
+        raise unknown_name("backend", name, NAMES)
     backend: Backend = importlib.import_module(REGISTRY[name]).backend()
     return backend
 
