@@ -9,9 +9,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from aefast import backends as backends
+    from aefast import callbacks as callbacks
     from aefast import ops as ops
     from aefast import optimizers as optim  # noqa: F401
     from aefast.errors import BackendUnavailableError as BackendUnavailableError
+    from aefast.errors import CorruptFileError as CorruptFileError
     from aefast.errors import FallbackWarning as FallbackWarning
     from aefast.errors import NonFiniteError as NonFiniteError
     from aefast.estimators import Autoencoder as Autoencoder
@@ -36,9 +38,11 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "Corruption": ("aefast.regularizers", "Corruption"),
     "Sparsity": ("aefast.regularizers", "Sparsity"),
     "BackendUnavailableError": ("aefast.errors", "BackendUnavailableError"),
+    "CorruptFileError": ("aefast.errors", "CorruptFileError"),
     "FallbackWarning": ("aefast.errors", "FallbackWarning"),
     "NonFiniteError": ("aefast.errors", "NonFiniteError"),
     "backends": ("aefast.backends", None),
+    "callbacks": ("aefast.callbacks", None),
     "set_num_threads": ("aefast.threads", "set_num_threads"),
     "load": ("aefast.io", "load"),
     "ops": ("aefast.ops", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -12,6 +13,25 @@ class BackendUnavailableError(RuntimeError):
 
 class FallbackWarning(UserWarning):
     """`backend="auto"` works without the native kernels, which this installation couldn't build or load."""
+
+
+class CorruptFileError(ValueError):
+    """A file isn't what aefast saved: damaged, cut off, changed, of another kind or of another version.
+
+    Attributes
+    ----------
+    path : str
+    reason : str
+        What was expected, what came, and what to do.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)} {reason}")
+        self.path = os.fspath(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[CorruptFileError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)
 
 
 class NonFiniteError(FloatingPointError):

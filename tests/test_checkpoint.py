@@ -1,12 +1,16 @@
 """A checkpoint continues the run bit for bit; anything else is refused by name."""
 
 import copy
+import dataclasses
+import inspect
 import pickle
 
 import numpy as np
 import pytest
 
-from aefast import Corruption, Sparsity, Topology, Trainer
+from aefast import CorruptFileError, Corruption, Sparsity, Topology, Trainer, optim
+from aefast.data.scaling import Scaling
+from aefast.io import checkpoint
 
 X = np.random.default_rng(0).random((103, 8))
 
@@ -91,13 +95,52 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     make().save_checkpoint(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="not a whole checkpoint"):
+    with pytest.raises(CorruptFileError, match="not a whole checkpoint"):
         Trainer.load_checkpoint(path)
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(3)}, path)
-    with pytest.raises(ValueError, match="was expected"):
+    with pytest.raises(CorruptFileError, match="not a checkpoint that aefast saved"):
         Trainer.load_checkpoint(path)
+
+
+def test_every_argument_of_the_trainer_is_saved():
+    """Else a resumed run would go on with a default in its place, and nothing would tell."""
+    arguments = set(inspect.signature(Trainer).parameters)
+    options = {
+        f.name for cls in (checkpoint.Options, checkpoint.PlanOptions) for f in dataclasses.fields(cls)
+    }
+    others = {"topology", "optimizer", "corruption", "sparsity", "feature_weight", "scaling", "backend"}
+    assert options | others == arguments
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clip_norm": float("inf")},
+        {"n_threads": 2, "shuffle": 0, "batch_size": np.int64(16), "learning_rate": np.float32(1e-3)},
+        {"optimizer": optim.AdamW(beta1=0.5, weight_decay=0.1), "nonfinite": "skip", "dtype": "float64"},
+        {"scaling": Scaling(np.full(8, 0.25), np.full(8, 2.0)), "ema": None, "sparsity": None},
+        {"scaling": Scaling(factor=1 / 255), "feature_weight": None, "corruption": None},
+    ],
+    ids=["infinite", "scalars", "dataclass", "scaled", "pixels"],
+)
+def test_settings_come_back(tmp_path, changes):
+    saved = make(**changes)
+    saved.fit_epoch(X)
+    saved.epoch_loss = float("nan")
+    saved.save_checkpoint(tmp_path / "run.safetensors")
+    loaded = Trainer.load_checkpoint(tmp_path / "run.safetensors")
+    assert loaded.settings == saved.settings and loaded.clip_norm == saved.clip_norm
+    assert (loaded.scaling is None) == (saved.scaling is None) and np.isnan(loaded.epoch_loss)
+    for trainer in (saved, loaded):
+        trainer.epoch_loss = 0.0
+        trainer.fit_epoch(X)
+    assert_same_bits(saved, loaded)
+    again = tmp_path / "again.safetensors"
+    for trainer, path in ((saved, tmp_path / "run.safetensors"), (loaded, again)):
+        trainer.save_checkpoint(path)
+    assert again.read_bytes() == (tmp_path / "run.safetensors").read_bytes()
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import clone
 
 import aefast
 from aefast import DenoisingAutoencoder
+from aefast.testing import forgery
 
 
 @every_kind
@@ -76,18 +78,45 @@ def test_files_that_are_no_models_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         aefast.load(path)
     path.write_bytes(b"\x08\0\0\0\0\0\0\0not json")
-    with pytest.raises(ValueError, match="not a whole"):
+    with pytest.raises(aefast.CorruptFileError, match="not a whole"):
         aefast.load(path)
     save_file({"a": np.zeros(3)}, path)
-    with pytest.raises(ValueError, match="not a model that aefast saved"):
+    with pytest.raises(aefast.CorruptFileError, match="not a model that aefast saved"):
         aefast.load(path)
     quick().fit(X).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
-    with pytest.raises(ValueError, match="not a whole"):
+    with pytest.raises(aefast.CorruptFileError, match="not a whole"):
         aefast.load(path)
-    for old, new in ((b'"class\\": \\"Auto', b'"class\\": \\"Otto'), (b'"version\\": 1', b'"version\\": 9')):
+    for old, new, message in (
+        (rb"\"Autoencoder\"", rb"\"Ottoencoder\"", "unknown model class 'Ottoencoder'"),
+        (rb"\"version\":2", rb"\"version\":9", "format version 9, written by a newer aefast"),
+    ):
         assert old in whole
         path.write_bytes(whole.replace(old, new))
-        with pytest.raises(ValueError, match=r"unknown model class 'Ottoencoder'|model format 9"):
+        with pytest.raises(aefast.CorruptFileError, match="the header's checksum is wrong"):
             aefast.load(path)
+        outer, content, body = forgery.parts(whole)
+        text = (
+            json.dumps(content, separators=(",", ":"))
+            .encode()
+            .replace(*(x.replace(b"\\", b"") for x in (old, new)))
+        )
+        path.write_bytes(forgery.joined(outer, content, body, text=text.decode()))
+        with pytest.raises(aefast.CorruptFileError, match=message):
+            aefast.load(path)
+
+
+def test_a_model_answers_alike_after_its_parameters_were_set_as_numpy_scalars(tmp_path):
+    model = quick(n_components=np.int64(3), learning_rate=np.float32(0.001), verbose=False).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+    assert loaded.get_params() == model.get_params()
+
+
+def test_an_unknown_backend_is_the_argument_s_fault(tmp_path):
+    quick().fit(X).save(tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="unknown backend 'nunpy'") as caught:
+        aefast.load(tmp_path / "m.safetensors", backend="nunpy")
+    assert not isinstance(caught.value, aefast.CorruptFileError)

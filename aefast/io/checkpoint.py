@@ -1,18 +1,18 @@
-"""Checkpoints of a trainer: everything that the next step depends on, as one safetensors file."""
+"""Checkpoints of a trainer: everything that the next step depends on, as one sealed safetensors file."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import optimizers
+from aefast import backends, optimizers
 from aefast.data.scaling import Scaling
-from aefast.io.files import replace_file
+from aefast.errors import unknown_name
+from aefast.io import container, headers
 from aefast.regularizers import Corruption, Sparsity
 from aefast.topology import Topology
 
@@ -20,90 +20,150 @@ if TYPE_CHECKING:
     from aefast.trainer import Trainer
 
 FORMAT = "aefast-checkpoint"
-VERSION = 1
-# Constructor arguments that are attributes of the trainer, and those that are attributes of its settings.
-TRAINER_FIELDS = (
-    *("learning_rate", "schedule", "warmup_steps", "clip_norm", "batch_size", "beta", "kl_warmup_epochs"),
-    *("dtype", "n_threads", "nonfinite", "shuffle", "seed"),
-)
-SETTINGS_FIELDS = ("loss", "reduction", "weight_decay", "ema", "free_bits")
-PROGRESS_FIELDS = ("n_steps", "epoch", "position", "epoch_loss")
+VERSION = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Constructor arguments that are attributes of the trainer."""
+
+    learning_rate: float
+    schedule: str
+    warmup_steps: float
+    clip_norm: float | None
+    batch_size: int
+    beta: float
+    kl_warmup_epochs: float
+    dtype: str
+    n_threads: int | None
+    nonfinite: str
+    shuffle: bool
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanOptions:
+    """Constructor arguments that are attributes of the trainer's settings."""
+
+    loss: str
+    reduction: str
+    weight_decay: float
+    ema: float | None
+    free_bits: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Counters, the place in the data, and what the running epoch has added to its loss."""
+
+    n_steps: int
+    epoch: int
+    position: int
+    epoch_loss: float
+
+    def __post_init__(self) -> None:
+        headers.check_counts(n_steps=self.n_steps, epoch=self.epoch, position=self.position)
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What the file says besides its tensors; see `container` for the file."""
+
+    options: Options
+    plan: PlanOptions
+    topology: Topology
+    backend: str
+    optimizer: dict[str, Any]
+    corruption: Corruption | None
+    sparsity: Sparsity | None
+    factor: float | None
+    progress: Progress
 
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Writes parameters, slots, averages, counters and settings; see `Trainer.save_checkpoint`."""
-    from safetensors.numpy import save as to_bytes
-
-    settings = trainer.settings
-    tensors = {
-        f"{space}.{name}": np.ascontiguousarray(view)
+    settings, scaling = trainer.settings, trainer.scaling
+    tensors: dict[str, NDArray[Any]] = {
+        f"{space}.{name}": view
         for space, flat in trainer.flat_buffers.items()
         for name, view in trainer.views(flat).items()
         if not trainer.topology.parameters[name].alias
     }
-    scaling = trainer.scaling
     if trainer.feature_weight is not None:
         tensors["feature_weight"] = trainer.feature_weight
     if scaling is not None and scaling.shift is not None:
         tensors |= {"scaling.shift": scaling.shift, "scaling.scale": scaling.scale}
-    header: dict[str, Any] = {name: getattr(trainer, name) for name in TRAINER_FIELDS}
-    header |= {name: getattr(settings, name) for name in SETTINGS_FIELDS}
-    header |= {
-        "topology": trainer.topology.to_dict(),
-        "backend": trainer.backend_name,
-        "optimizer": {"name": settings.optimizer.name, **dataclasses.asdict(settings.optimizer)},
-        "corruption": settings.corruption and dataclasses.asdict(settings.corruption),
-        "sparsity": settings.sparsity and dataclasses.asdict(settings.sparsity),
-        "factor": None if scaling is None else scaling.factor,
-        "progress": {name: getattr(trainer, name) for name in PROGRESS_FIELDS},
-    }
-    metadata = {"format": FORMAT, "version": str(VERSION), "trainer": json.dumps(header)}
-    replace_file(path, to_bytes(tensors, metadata))
+    options = Options(**{f.name: getattr(trainer, f.name) for f in dataclasses.fields(Options)})
+    header = Header(
+        options=dataclasses.replace(options, shuffle=bool(options.shuffle)),
+        plan=PlanOptions(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(PlanOptions)}),
+        topology=trainer.topology,
+        backend=trainer.backend_name,
+        optimizer={"name": settings.optimizer.name, **dataclasses.asdict(settings.optimizer)},
+        corruption=settings.corruption,
+        sparsity=settings.sparsity,
+        factor=None if scaling is None else scaling.factor,
+        progress=Progress(**{f.name: getattr(trainer, f.name) for f in dataclasses.fields(Progress)}),
+    )
+    container.write(path, FORMAT, VERSION, dataclasses.asdict(header), tensors)
 
 
 def load(cls: type[Trainer], path: str | os.PathLike[str], backend: str | None) -> Trainer:
-    """The trainer that `save` wrote; see `Trainer.load_checkpoint`."""
-    header, tensors = _read(path)
-    rule = dict(header["optimizer"])
-    optimizer = type(optimizers.get(rule.pop("name")))(**rule)
-    factor, shift, scale = header["factor"], tensors.get("scaling.shift"), tensors.get("scaling.scale")
+    """The trainer that `save` wrote; see `Trainer.load_checkpoint`.
+
+    Raises CorruptFileError (a ValueError) for what isn't a whole checkpoint, FileNotFoundError, BackendUnavailableError.
+    """
+    if backend is not None and backend not in (*backends.NAMES, "auto"):
+        raise unknown_name("backend", backend, ("auto", *backends.NAMES))
+    content, tensors = container.read(path, FORMAT, (VERSION,))
+    with container.blaming(path, FORMAT):
+        return _restored(cls, headers.build(Header, content), tensors, backend)
+
+
+def _restored(
+    cls: type[Trainer], header: Header, tensors: dict[str, NDArray[Any]], backend: str | None
+) -> Trainer:
+    headers.check_threads(header.options.n_threads)
+    rule = dict(header.optimizer)
+    optimizer = headers.build(type(optimizers.get(rule.pop("name", None))), rule, "the optimizer")
+    _check_tensors(header, optimizer.n_slots, tensors)
+    shift, scale = tensors.get("scaling.shift"), tensors.get("scaling.scale")
     trainer = cls(
-        Topology.from_dict(header["topology"]),
+        header.topology,
         optimizer=optimizer,
-        corruption=header["corruption"] and Corruption(**header["corruption"]),
-        sparsity=header["sparsity"] and Sparsity(**header["sparsity"]),
+        corruption=header.corruption,
+        sparsity=header.sparsity,
         feature_weight=tensors.get("feature_weight"),
-        scaling=None if factor is None else Scaling(shift, scale, factor),
-        backend=backend or header["backend"],
-        **{name: header[name] for name in (*TRAINER_FIELDS, *SETTINGS_FIELDS)},
+        scaling=None if header.factor is None else Scaling(shift, scale, header.factor),
+        backend=backend or header.backend,
+        **dataclasses.asdict(header.options),
+        **dataclasses.asdict(header.plan),
     )
     for space, flat in trainer.flat_buffers.items():
         for name, view in trainer.views(flat).items():
             if not trainer.topology.parameters[name].alias:
-                stored = tensors.get(f"{space}.{name}")
-                if stored is None or stored.shape != view.shape or stored.dtype != view.dtype:
-                    raise ValueError(
-                        f"{os.fspath(path)}: {space}.{name} isn't the {view.dtype} {view.shape} expected"
-                    )
-                view[...] = stored
-    for name in PROGRESS_FIELDS:
-        setattr(trainer, name, header["progress"][name])
+                view[...] = tensors[f"{space}.{name}"]
+    for field in dataclasses.fields(Progress):
+        setattr(trainer, field.name, getattr(header.progress, field.name))
     return trainer
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if (metadata.get("format"), metadata.get("version")) != (FORMAT, str(VERSION)):
-                raise ValueError(
-                    f"{os.fspath(path)} holds {metadata.get('format')!r} version {metadata.get('version')!r}, "
-                    f"but a {FORMAT!r} of version {VERSION} was expected"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            header: dict[str, Any] = json.loads(metadata["trainer"])
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a whole checkpoint ({error})") from error
-    return header, tensors
+def _check_tensors(header: Header, n_slots: int, tensors: dict[str, NDArray[Any]]) -> None:
+    """Before anything is allocated for the widths that the header claims."""
+    d, real = header.topology.n_features, "float64" if header.options.dtype == "float64" else "float32"
+    spaces = [
+        "params",
+        *(f"slot{i}" for i in range(n_slots)),
+        *(["ema"] if header.plan.ema is not None else []),
+    ]
+    shapes = headers.parameter_shapes(header.topology)
+    expected: dict[str, tuple[headers.Shape, headers.Dtypes]] = {
+        f"{space}.{name}": (shape, (real,)) for space in spaces for name, shape in shapes.items()
+    }
+    if "feature_weight" in tensors:
+        expected["feature_weight"] = (d,), ("float64",)
+    if header.factor is not None:
+        expected |= headers.scaling_tensors(tensors, d)
+        if not (np.isfinite(header.factor) and header.factor > 0):
+            raise ValueError(f"factor must be finite and above 0, but is {header.factor}")
+    headers.check_tensors(tensors, expected)
