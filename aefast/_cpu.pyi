@@ -50,9 +50,10 @@ class Program:
         slot0: typing.Any = None,
         slot1: typing.Any = None,
         ema: typing.Any = None,
+        pending: typing.Any = None,
     ) -> None:
         """
-        phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
+        pending: a function that tells whether to end a run between two steps. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
         """
     def run_phases(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import backends, loop, optimizers, schedules
+from aefast import backends, interrupts, loop, optimizers, schedules
 from aefast.callbacks import Callback, History, ProgressBar
 from aefast.data.rows import as_rows, as_weights
 from aefast.diagnosis import first_nonfinite
@@ -157,7 +157,8 @@ class Trainer(Engine):
         feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
         loss, position = np.zeros(1), self.position
         try:
-            self._run(feed, len(rows), self._scalars(1, 1, None), loss)
+            while self.position == position:
+                self._run(feed, len(rows), self._scalars(1, 1, None), loss)
         finally:
             self.position = position  # a step by itself is no part of an epoch
         return float(loss[0])
@@ -219,15 +220,17 @@ class Trainer(Engine):
                 feed = self._feed(rows, order[start * batch :], weights, self.epoch)
                 self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
                 if listeners is not None:
+                    stop = self.position
                     seen = min(stop * batch, n) - start * batch
                     listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
         finally:
             self.epoch_loss += self._loss_of(loss, first, self.position, order, weights)
         if self.position < n_steps:
             return self.epoch_loss
-        result, self.epoch_loss = self.epoch_loss, 0.0
-        self.position = 0
-        self.epoch += 1
+        with interrupts.Held():
+            result, self.epoch_loss = self.epoch_loss, 0.0
+            self.position = 0
+            self.epoch += 1
         return result
 
     def abandon_epoch(self) -> None:
@@ -309,11 +312,11 @@ class Trainer(Engine):
     ) -> None:
         plan, program = self._program("train", batch)
         policy = backends.NONFINITE_CODES[self.nonfinite]
-        outcome = program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0)
-        self.n_steps += outcome.steps_done
-        self.position += outcome.steps_done
-        if outcome.interrupted:
-            raise KeyboardInterrupt
+        # No signal comes between the steps and their counts. What its handler raises, leaves here; else the rest is done.
+        with interrupts.Held():
+            outcome = program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0)
+            self.n_steps += outcome.steps_done
+            self.position += outcome.steps_done
         if outcome.nonfinite:
             start = outcome.steps_done * batch
             index = feed.index[start : start + batch]

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -62,7 +63,9 @@ def test_an_interrupted_epoch_continues_where_it_stopped(tmp_path):
     run_steps = program.run_steps
 
     def interrupted(feed, scalars, losses, nonfinite, clip_norm):
-        return run_steps(feed, scalars[:3], losses[:3], nonfinite, clip_norm)._replace(interrupted=True)
+        outcome = run_steps(feed, scalars[:3], losses[:3], nonfinite, clip_norm)
+        signal.raise_signal(signal.SIGINT)
+        return outcome._replace(interrupted=True)
 
     program.run_steps = interrupted
     with pytest.raises(KeyboardInterrupt):

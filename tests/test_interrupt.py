@@ -74,6 +74,47 @@ def test_no_step_is_left_half_done(op: str, at: int, monkeypatch: pytest.MonkeyP
     assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
 
 
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_handler_of_ones_own_is_heard_and_the_run_goes_on(name: str) -> None:
+    testing.Target(name, "float32").open()
+    rows = np.random.default_rng(0).uniform(0, 1, (4000, 13)).astype(np.float32)
+    made, whole = (make("all at once", name, batch_size=4) for _ in range(2))
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        timers = [interrupt_after(0.02), interrupt_after(0.2)]
+        losses = made.fit(rows, epochs=4).loss
+        for timer in timers:
+            timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT] * 2 and losses == whole.fit(rows, epochs=4).loss
+    assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_signal_between_the_steps_and_their_counts_loses_nothing(name: str) -> None:
+    testing.Target(name, "float32").open()
+    made = make("vanilla mse", name, batch_size=10)
+    x = data(40)
+    made.fit_epoch(x)
+    program = made._program("train", 10)[1]
+    run_steps = program.run_steps
+
+    def signalled(*arguments: Any) -> Any:
+        outcome = run_steps(*arguments)
+        signal.raise_signal(signal.SIGINT)  # Python runs the handler before the next line
+        return outcome
+
+    program.run_steps = signalled  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        made.fit_epoch(x)
+    assert made.n_steps == 8 and made.position == 4
+    del program.run_steps  # type: ignore[attr-defined]
+    made.fit_epoch(x)
+    assert made.n_steps == 8 and made.epoch == 2
+
+
 def test_in_another_thread_a_run_leaves_signals_alone() -> None:
     result: list[Any] = []
     made = make("vanilla mse", "numpy")

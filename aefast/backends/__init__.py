@@ -94,7 +94,8 @@ class Program(Protocol):
         """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
 
         `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't finite, 1 leaves its update out, 2
-        goes on. `clip_norm` 0 means no clipping. Ctrl-C ends the run between two steps, with `interrupted`.
+        goes on. `clip_norm` 0 means no clipping. Between two steps it ends with `interrupted` where
+        `aefast.interrupts.pending()`; the caller holds Ctrl-C back until it has taken the counts.
         """
 
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:

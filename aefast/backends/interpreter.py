@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aefast import interrupts
 from aefast.backends import Array, Feed, Outcome, State
 from aefast.plan import Call, Plan, Ref
 
@@ -74,23 +73,22 @@ class InterpretedProgram:
         loss = self.buffer("loss")
         for call in (*before, *update):
             call.begin(feed)
-        with _HeldInterrupt() as interrupt:
-            for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
-                rows = _batch_rows(feed, step * batch, (step + 1) * batch)
-                values = {"lr": lr, "c1": c1, "c2": c2, "beta": beta, **rows}
-                for call in before:
-                    if interrupt.came:
-                        return Outcome(step, interrupted=True)
+        for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
+            rows = _batch_rows(feed, step * batch, (step + 1) * batch)
+            values = {"lr": lr, "c1": c1, "c2": c2, "beta": beta, **rows}
+            for call in before:
+                if interrupts.pending():
+                    return Outcome(step, interrupted=True)
+                call.run(values)
+            losses[step] = loss[0]
+            finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
+            if not finite and nonfinite == 0:
+                return Outcome(step, nonfinite=True)
+            if finite or nonfinite == 2:
+                values["clip_scale"] = self._clip_scale(clip_norm)
+                for call in update:
                     call.run(values)
-                losses[step] = loss[0]
-                finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
-                if not finite and nonfinite == 0:
-                    return Outcome(step, nonfinite=True)
-                if finite or nonfinite == 2:
-                    values["clip_scale"] = self._clip_scale(clip_norm)
-                    for call in update:
-                        call.run(values)
-        return Outcome(len(scalars), interrupted=interrupt.came)
+        return Outcome(len(scalars))
 
     @np.errstate(all="ignore")
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
@@ -134,31 +132,6 @@ class InterpretedProgram:
         rows = batch if ref.batch == 0 else ref.rows
         strides = (ref.row_stride * size, ref.col_stride * size)
         return np.lib.stride_tricks.as_strided(base, (rows, ref.cols), strides)
-
-
-class _HeldInterrupt:
-    """Ctrl-C sets a flag in here instead of raising, so that no update is left half done.
-
-    In other threads than the main one, and where SIGINT isn't Python's own, nothing is held.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self._held = False
-
-    def __enter__(self) -> _HeldInterrupt:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
-            self._held = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._held:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _note(self, *_: object) -> None:
-        self.came = True
 
 
 class _BoundCall:

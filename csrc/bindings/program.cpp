@@ -46,8 +46,8 @@ cpu::PlanDescription plan(const py::list& phases, int64_t batch, int64_t arena_s
 class PyProgram {
  public:
   PyProgram(const py::list& phases, int64_t batch, int64_t arena_size, int64_t stats_size, py::object params,
-            py::object grads, py::object slot0, py::object slot1, py::object ema)
-      : keep_alive_(py::make_tuple(params, grads, slot0, slot1, ema)) {
+            py::object grads, py::object slot0, py::object slot1, py::object ema, py::object pending)
+      : keep_alive_(py::make_tuple(params, grads, slot0, slot1, ema)), pending_(std::move(pending)) {
     const int64_t n = length("params", params);
     const cpu::FlatBuffers buffers{
         floats("params", params, n, Access::write),        optional_floats("grads", grads, n, Access::write),
@@ -115,15 +115,16 @@ class PyProgram {
     return feed;
   }
 
-  // Lets Python's signal handlers run; what they raise waits in take_interrupt.
+  // Lets Python's signal handlers run; what they raise waits in take_interrupt. One that only takes note is asked
+  // about.
   bool interrupted() {
     py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() == 0) return false;
+    if (PyErr_CheckSignals() == 0) return !pending_.is_none() && pending_().cast<bool>();
     interrupt_ = py::error_already_set().value();
     return true;
   }
 
-  py::object keep_alive_;
+  py::object keep_alive_, pending_;
   py::object interrupt_ = py::none();
   std::unique_ptr<cpu::Program> program_;
 };
@@ -134,9 +135,10 @@ void bind_program(py::module_& m) {
   using py::arg;
   py::class_<PyProgram>(m, "Program", "A plan bound to flat parameter buffers; one run at a time.")
       .def(py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
-                    py::object>(),
+                    py::object, py::object>(),
            arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
-           arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(),
+           arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
+           "pending: a function that tells whether to end a run between two steps. "
            "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),

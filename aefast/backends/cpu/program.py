@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import _cpu, threads
+from aefast import _cpu, interrupts, threads
 from aefast.backends import Array, Feed, Outcome, State
 from aefast.plan import Call, Plan, Ref
 
@@ -34,6 +34,7 @@ class CpuProgram:
             grads=state.grads,
             **slots,
             ema=state.ema,
+            pending=interrupts.pending,
         )
         self._trains = any(phase.kind == "update" for phase in plan.phases)
         self._packed_for: weakref.ref[Feed] | None = None
@@ -46,7 +47,7 @@ class CpuProgram:
         nonfinite: int,
         clip_norm: float,
     ) -> Outcome:
-        """See `aefast.backends.Program`. What a signal handler raised, but for KeyboardInterrupt, is raised here."""
+        """See `aefast.backends.Program`. What another signal's handler raised is raised here."""
         scalars = np.ascontiguousarray(scalars, np.float64)
         steps, status = self._native.run_steps(
             **_fields(feed),
@@ -58,7 +59,7 @@ class CpuProgram:
         )
         if status == INTERRUPTED:
             error = self._native.take_interrupt()
-            if not isinstance(error, KeyboardInterrupt) and error is not None:
+            if error is not None:
                 raise error
         return Outcome(steps, nonfinite=status == NONFINITE, interrupted=status == INTERRUPTED)
 
