@@ -85,6 +85,26 @@ class Topology:
                 f"the output has {self.layers[-1].n_out} features, but the input has {self.layers[0].n_in}; "
                 "an autoencoder gives back what it gets"
             )
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        layers = {layer.name: layer for layer in self.layers}
+        if len(layers) < len(self.layers):
+            raise ValueError(
+                f"every layer needs a name of its own, but they are {[x.name for x in self.layers]}"
+            )
+        for layer in self.layers:
+            _width(layer.n_in), _width(layer.n_out), activations.get(layer.activation)
+            if layer.tied_to is None:
+                continue
+            source = layers.get(layer.tied_to)
+            if source is None or source.tied_to is not None:
+                raise ValueError(f"{layer.name} is tied to {layer.tied_to!r}, which stores no weight")
+            if (source.n_out, source.n_in) != (layer.n_in, layer.n_out):
+                raise ValueError(
+                    f"{layer.name} is tied to {source.name}, whose weight isn't its transpose: "
+                    f"({source.n_out}, {source.n_in}) and ({layer.n_out}, {layer.n_in})"
+                )
 
     @staticmethod
     def mlp(

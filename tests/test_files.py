@@ -142,7 +142,7 @@ def field(value, *names):
         (field("wavelet", "topology", "layers", 0, "activation"), "unknown activation 'wavelet'"),
         (field("encoder.9", "topology", "layers", 2, "tied_to"), "which stores no weight"),
         (field("encoder.0", "topology", "layers", 2, "tied_to"), "isn't its transpose"),
-        (field("encoder.0", "topology", "layers", 2, "name"), "two layers have one name"),
+        (field("encoder.0", "topology", "layers", 2, "name"), "every layer needs a name of its own"),
     ],
 )
 def test_a_header_that_lies_is_refused_for_what_it_says(change, message, good, tmp_path):

@@ -104,5 +104,31 @@ def test_layers_must_chain() -> None:
         Topology((Layer("encoder.0", 5, 3, "relu"), Layer("decoder.0", 3, 5, "relu")), 2)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (Layer("a", 5, 3, "relu"), Layer("a", 3, 5, "relu"), "a name of its own"),
+        (Layer("a", 5, 3, "rleu"), Layer("b", 3, 5, "relu"), "Did you mean 'relu'"),
+        (Layer("a", 5, 3, "relu"), Layer("b", 3, 5, "relu", "c"), "tied to 'c', which stores no weight"),
+        (Layer("a", 5, 3, "relu"), Layer("b", 3, 5, "relu", "b"), "tied to 'b', which stores no weight"),
+        (Layer("a", 5, 0, "relu"), Layer("b", 0, 5, "relu"), "at least 1"),
+    ],
+)
+def test_layers_must_make_sense(first: Layer, last: Layer, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Topology((first, last), 1)
+
+
+def test_a_tied_weight_is_its_sources_transpose() -> None:
+    layers = (
+        Layer("a", 5, 4, "relu"),
+        Layer("b", 4, 3, "relu"),
+        Layer("c", 3, 4, "relu", "a"),
+        Layer("d", 4, 5, "relu"),
+    )
+    with pytest.raises(ValueError, match="isn't its transpose"):
+        Topology(layers, 2)
+
+
 def test_numpy_integers_are_widths() -> None:
     assert Topology.mlp(np.array([5, 3, 5])) == Topology.mlp([5, 3, 5])

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations
 from aefast.topology import Topology
 
 T = TypeVar("T")
@@ -55,22 +54,7 @@ def check_threads(n_threads: int | None) -> None:
 
 
 def parameter_shapes(topology: Topology) -> dict[str, Shape]:
-    """The shape of every stored parameter; ValueError where the layers don't hang together."""
-    layers = {layer.name: layer for layer in topology.layers}
-    if len(layers) < len(topology.layers):
-        raise ValueError("two layers have one name")
-    for layer in topology.layers:
-        if layer.n_in < 1 or layer.n_out < 1:
-            raise ValueError(
-                f"{layer.name} has widths {layer.n_in} and {layer.n_out}; at least 1 was expected"
-            )
-        activations.get(layer.activation)
-        if layer.tied_to is not None:
-            source = layers.get(layer.tied_to)
-            if source is None or source.tied_to is not None:
-                raise ValueError(f"{layer.name} is tied to {layer.tied_to!r}, which stores no weight")
-            if (source.n_out, source.n_in) != (layer.n_in, layer.n_out):
-                raise ValueError(f"{layer.name} is tied to {source.name}, whose weight isn't its transpose")
+    """The shape of every stored parameter."""
     return {
         name: (p.cols,) if p.vector else (p.rows, p.cols)
         for name, p in topology.parameters.items()
