@@ -49,7 +49,7 @@ class NonFiniteError(FloatingPointError):
         super().__init__(
             f"step {step}: {where} is not finite; the parameters are those before that step. "
             "Lower learning_rate, set clip_norm, check the data's scaling, "
-            'or choose nonfinite="skip" to leave such steps out.'
+            'or give a Trainer nonfinite="skip" to leave such steps out.'
         )
         self.where = where
         self.step = step

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import aefast
 from aefast import cli, data
+from aefast.errors import NonFiniteError
 
 
 def aefast_command(*arguments, **options):
@@ -90,7 +92,8 @@ def test_info_tells_every_backend_and_version(capsys):
 def test_without_a_command_there_is_help(capsys):
     assert cli.main([]) == 0
     out = capsys.readouterr().out
-    assert "aefast demo" in out and "info" in out
+    assert "aefast demo" in out and all(f"{name} " in out for name in cli.COMMANDS)
+    assert all(line in out for _, line in cli.COMMANDS.values()) and "aefast fit mnist" in out
 
 
 def test_version(capsys):
@@ -117,17 +120,38 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert end.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
-def test_what_cannot_be_done_is_one_line_and_exit_code_1(tmp_path, capsys, monkeypatch):
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    assert cli.main(["demo", "--data", "digits", "--out", str(tmp_path / "file" / "below")]) == 1
+    assert cli.main(["demo", "--data", "digits", "--out", str(tmp_path / "file" / "below")]) == 2
+    assert cli.main(["demo", "--data", "digits", "--out", str(tmp_path / "file")]) == 2
     from aefast.data import datasets
 
     monkeypatch.setattr(datasets, "_fashion_folders", list)
     monkeypatch.setitem(sys.modules, "pooch", None)
-    assert cli.main(["demo", "--data", "fashion-mnist", "--out", str(tmp_path / "never")]) == 1
+    assert cli.main(["demo", "--data", "fashion-mnist", "--out", str(tmp_path / "never")]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2 and all(line.startswith("aefast: ") for line in lines)
-    assert "AEFAST_DATA" in lines[1] and not (tmp_path / "never").exists()
+    assert len(lines) == 3 and all(line.startswith("aefast: ") for line in lines)
+    assert "AEFAST_DATA" in lines[2] and not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device"), "aefast: No space left on device"),
+        (OSError(5, "Input/output error", "a.csv"), "aefast: a.csv: Input/output error"),
+        (MemoryError("can't hold 8 TB"), "aefast: out of memory: can't hold 8 TB"),
+        (NonFiniteError("the loss", 3), "aefast: step 3: the loss is not finite"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_on_the_way_is_one_line_and_exit_code_1(error, line, monkeypatch, capsys):
+    def failing(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("aefast.demo.run", failing)
+    assert cli.main(["demo"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(line) and err.count("\n") == 1
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
@@ -139,16 +163,65 @@ def test_ctrl_c_is_exit_code_130(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_bug_is_not_hidden(monkeypatch):
+@pytest.mark.parametrize("bug", [ZeroDivisionError, TypeError, KeyError, AttributeError])
+def test_a_bug_is_not_hidden(bug, monkeypatch):
     def broken(*arguments, **options):
-        raise ZeroDivisionError
+        raise bug
 
     monkeypatch.setattr("aefast.demo.run", broken)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(bug):
         cli.main(["demo"])
 
 
-def test_a_reader_that_leaves_early_makes_no_noise():
-    command = f"{sys.executable} -P -m aefast info | true"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
+def test_a_broken_installation_is_not_hidden(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aefast.demo", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["demo"])
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(
+        "aefast.demo.run", lambda *a, **o: warnings.warn("look here", UserWarning, stacklevel=1)
+    )
+    assert cli.main(["demo"]) == 0
+    assert capsys.readouterr().err == "aefast: warning: look here\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["scroe"], "did you mean 'score'?"),
+        (["demo", "--epoch", "3"], "'--epoch': did you mean '--epochs'?"),
+        (["demo", "--oot=x"], "'--oot': did you mean '--out'?"),
+        (["demo", "extra"], "unknown argument 'extra'"),
+        (["fit"], "required: DATA, -o/--out"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_one_line_with_a_hint(arguments, hint, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and hint in err and err.count("\n") == 1 and err.startswith("aefast: ")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0 and capsys.readouterr().out.startswith(f"usage: aefast {command} ")
+
+
+def test_top_level_help_is_quick_and_loads_no_scikit_learn():
+    code = "import sys, aefast.cli; aefast.cli.main([]); sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["info", "transform model.safetensors digits"])
+def test_a_reader_that_leaves_early_makes_no_noise(arguments, unbuffered, tmp_path):
+    aefast.Autoencoder(2, epochs=1).fit(data.load("digits").X_train).save(tmp_path / "model.safetensors")
+    # Buffered, the pipe is met when Python flushes at its end; unbuffered, at the first word.
+    command = f"PYTHONUNBUFFERED={unbuffered} {sys.executable} -P -m aefast {arguments} | true"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert result.stderr == ""

@@ -38,7 +38,8 @@ def _address(i: int, shape: Shape, rng: np.random.Generator, stream: int) -> tup
     )
 
 
-def _normal_error(precision: np.dtype[Any], noise: Array) -> Array:
+def normal_error(precision: np.dtype[Any], noise: Array) -> Array:
+    """By how much normals may differ from the reference's."""
     return NORMAL_ULP * float(np.finfo(precision).eps) * np.abs(noise) + NORMAL_FLOOR
 
 
@@ -62,7 +63,7 @@ def corrupt(variant: str) -> Iterator[Case]:
             level: float = level,
             m: int = shape.m,
         ) -> dict[str, Array]:
-            return {"out": level * _normal_error(precision, _noise(address, rows, m))}
+            return {"out": level * normal_error(precision, _noise(address, rows, m))}
 
         yield Case(
             "corrupt",
@@ -111,7 +112,7 @@ def gaussian_latent(variant: str) -> Iterator[Case]:
             logvar: Array = moments[:, shape.n :],
         ) -> dict[str, Array]:
             return {
-                "z": np.exp(0.5 * logvar) * _normal_error(precision, _noise(address, rows, logvar.shape[1]))
+                "z": np.exp(0.5 * logvar) * normal_error(precision, _noise(address, rows, logvar.shape[1]))
             }
 
         kl = i % 3 != 1
@@ -141,7 +142,7 @@ def gaussian_latent_backward(variant: str) -> Iterator[Case]:
             logvar: Array = moments[:, shape.n :],
             dz: Array = dz,
         ) -> dict[str, Array]:
-            error = _normal_error(precision, _noise(address, rows, logvar.shape[1]))
+            error = normal_error(precision, _noise(address, rows, logvar.shape[1]))
             return {"out": np.hstack((np.zeros_like(dz), 0.5 * np.abs(dz) * np.exp(0.5 * logvar) * error))}
 
         yield Case(
