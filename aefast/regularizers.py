@@ -13,6 +13,10 @@ PENALTY_CODES: dict[str, int] = {name: code for code, name in enumerate(PENALTIE
 # The batch mean of a unit is clamped to [KL_CLAMP, 1 - KL_CLAMP] in the KL penalty; the gradient uses the clamped mean,
 # so that a dead unit is still pulled towards the target.
 KL_CLAMP = 1e-6
+# A variational code's log variance counts as no larger than this, in the value and in the gradient's formula, which so still
+# pulls it down: one odd row would overflow exp(logvar) and end the training. The prior's is 0, a standard deviation of
+# 148 no encoder needs.
+LOGVAR_MAX = 10.0
 
 
 @dataclass(frozen=True)

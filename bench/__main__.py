@@ -1,4 +1,4 @@
-"""`python -m bench compare` and `figure`: what the commands take, and nothing else."""
+"""`python -m bench compare`, `figure` and `tables`: what the commands take, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from bench import compare, figure, nets
+from aefast.data import TABLE_NAMES
+from bench import compare, figure, nets, tables
 from bench.contenders import CONTENDERS
 
 
@@ -52,9 +53,20 @@ def main() -> int:
     sub.add_argument(
         "--source", type=Path, default=figure.RESULTS / "compare.json", help="the JSON of a comparison"
     )
+    sub = commands.add_parser("tables", help="the defaults on ten real tables, beside PCA of the same width")
+    sub.add_argument("--tables", nargs="+", choices=TABLE_NAMES, default=list(TABLE_NAMES), metavar="NAME")
+    sub.add_argument("--seeds", dest="rounds", type=int, default=5, help="splits of each table; default 5")
+    sub.add_argument("--note", default="", help="a remark kept with the results")
+    sub.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
+    )
+    sub.add_argument("--name", default="tables", help="stem of the two files")
+    sub.set_defaults(threads=len(os.sched_getaffinity(0)), backend="auto")
     arguments = parser.parse_args()
     if arguments.command == "figure":
         return figure.run(arguments.source)
+    if arguments.command == "tables":
+        return tables.run(arguments)
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
     arguments.budget = arguments.budget or (30.0 if arguments.quick else 420.0)
     arguments.rows = [nets.find(row) for row in arguments.rows]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aefast import activations, testing
+from aefast import activations, regularizers, testing
 from aefast.backends.numpy import backend
+from aefast.data.sparse import SparseRows
 
 OPS = backend().ops
 Bug = Callable[..., None]
@@ -68,6 +69,22 @@ def zero(x: Any) -> Any:
 def _relu_that_swallows_nan(k: dict[str, Any]) -> None:
     if k["act"] == activations.CODES["relu"]:
         k["out"][...] = np.fmax(k["out"], 0)
+
+
+def unbounded(op: str) -> tuple[str, Bug]:
+    """The right kernel without its bound on the log variance."""
+
+    def bug(**k: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(regularizers, "LOGVAR_MAX", np.inf)
+            getattr(OPS, op)(**k)
+
+    return op, bug
+
+
+def _sparse_zeros_unscaled(k: dict[str, Any]) -> None:
+    if isinstance(k["data"], SparseRows) and k["shift"] is not None:
+        k["out"][k["data"][k["index"]] == 0] = 0
 
 
 def _assign(name: str, value: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], None]:
@@ -150,6 +167,9 @@ BUGS: dict[str, tuple[str, Bug]] = {
     "level off by a hair": changed("corrupt", level=lambda p: p + 1e-3),
     "latent noise at evaluation": changed("gaussian_latent", stream=abs),
     "variance for deviation": changed("gaussian_latent", moments=_doubled_logvar),
+    "log variance without bound": unbounded("gaussian_latent"),
+    "its gradient without bound": unbounded("gaussian_latent_backward"),
+    "sparse zeros not scaled": spoiled("gather", _sparse_zeros_unscaled),
     "KL half": spoiled("gaussian_latent", _assign("kl", lambda k: k["kl"] / 2)),
     "KL without -1": spoiled("gaussian_latent", _assign("kl", lambda k: k["kl"] + 0.5)),
     "KL's gradient missing": changed("gaussian_latent_backward", beta=lambda _: 0.0),

@@ -70,7 +70,8 @@ def test_same_seed_same_bits_other_seed_other_bits(kind):
 
 @every_kind
 def test_partial_fit_passes_add_up_to_fit(kind):
-    whole, parts = quick(kind, tol=0).fit(X), quick(kind)
+    same = {"batch_size": 100, "learning_rate": 1e-3, "weight_decay": 0.0}  # auto: other for a stream
+    whole, parts = quick(kind, tol=0, **same).fit(X), quick(kind, **same)
     for _ in range(3):
         parts.partial_fit(X)
     np.testing.assert_array_equal(whole.transform(X), parts.transform(X))
@@ -87,8 +88,8 @@ def test_partial_fit_keeps_scaling_and_width():
 
 
 def test_warm_start_goes_on_and_cold_start_begins_anew():
-    once = quick(epochs=6, tol=0).fit(X)
-    warm = quick(epochs=3, tol=0, warm_start=True).fit(X).fit(X)
+    once = quick(epochs=6, tol=0, learning_rate=1e-3).fit(X)
+    warm = quick(epochs=3, tol=0, learning_rate=1e-3, warm_start=True).fit(X).fit(X)
     np.testing.assert_array_equal(warm.transform(X), once.transform(X))
     assert warm.n_iter_ == 6
     cold = quick(epochs=3).fit(X[:, :9]).fit(X)
@@ -148,11 +149,12 @@ def test_an_interrupted_fit_leaves_a_usable_model():
         if est.n_iter_ == 2:
             raise KeyboardInterrupt
 
-    model = quick(epochs=9)
+    model = quick(epochs=9, schedule="constant")
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, callbacks=[interrupt])
     assert model.n_iter_ == 2 == len(model.loss_curve_)
-    np.testing.assert_array_equal(model.transform(X), quick(epochs=2).fit(X).transform(X))
+    twice = quick(epochs=2, schedule="constant").fit(X)
+    np.testing.assert_array_equal(model.transform(X), twice.transform(X))
 
 
 def test_sample_weights_count_and_their_scale_does_not():

@@ -33,8 +33,9 @@ def test_the_presets_share_the_vanilla_defaults():
             "latent_activation",
             "hidden_layer_sizes",
             "reduction",
+            "weight_decay",
         },
-        VariationalAutoencoder: {"reduction"},
+        VariationalAutoencoder: {"reduction", "weight_decay"},
     }
     for kind, different in own.items():
         preset = {
@@ -44,10 +45,11 @@ def test_the_presets_share_the_vanilla_defaults():
 
 
 @pytest.mark.parametrize(
-    ("d", "components", "hidden"), [(4, 2, (8,)), (64, 16, (32,)), (256, 32, (96,)), (784, 32, (272, 96))]
+    ("d", "components", "hidden"),
+    [(1, 2, 64), (4, 2, 64), (30, 8, 120), (64, 16, 256), (256, 32, 512), (257, 32, 256), (784, 32, 256)],
 )
 def test_auto_sizes(d, components, hidden):
-    assert parameters.auto_components(d) == components and parameters.auto_hidden(d, components) == hidden
+    assert parameters.auto_components(d) == components and parameters.auto_hidden(d) == (hidden,)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_auto_sizes(d, components, hidden):
         ({"schedule": "cosin"}, ValueError, "Did you mean 'cosine'"),
         ({"backend": "nunba"}, ValueError, "Did you mean 'numba'"),
         ({"dtype": "float23"}, ValueError, "Did you mean 'float32'"),
-        ({"learning_rate": -1.0}, ValueError, r"learning_rate must be a number in \[0, inf\), but is -1.0"),
+        ({"learning_rate": -1.0}, ValueError, r"must be a number in \[0, inf\) or 'auto', but is -1.0"),
         ({"learning_rate": np.nan}, ValueError, "learning_rate"),
         ({"ema": 1.0}, ValueError, r"ema must be a number in \[0, 1\) or None"),
         ({"clip_norm": 0}, ValueError, "clip_norm"),

@@ -78,6 +78,7 @@ def test_importance_weights_reach_the_likelihood_by_quadrature(loss):
         hidden_layer_sizes=(),
         loss=loss,
         epochs=60,
+        batch_size=200,
         learning_rate=1e-2,
         random_state=0,
         backend="numpy",

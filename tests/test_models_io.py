@@ -60,6 +60,30 @@ def test_a_saved_model_comes_back(kind, changes, tmp_path):
     loaded.partial_fit(X)
 
 
+@every_kind
+@pytest.mark.parametrize(
+    "changes", [{}, {"learning_rate": 1e-2, "optimizer": "adamw"}], ids=["auto", "chosen"]
+)
+def test_a_loaded_model_learns_on_with_the_same_settings(kind, changes, tmp_path):
+    model = quick(kind, **changes, warm_start=True).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    for other in (loaded, model):  # at its end a whole run's schedule has come to 0
+        other.trainer_.learning_rate, other.trainer_.schedule = other._rate(whole_run=False)
+    assert loaded.trainer_.settings == model.trainer_.settings
+    names = (
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "seed",
+        "epoch",
+        "n_steps",
+        "beta",
+        "kl_warmup_epochs",
+    )
+    assert [getattr(loaded.trainer_, n) for n in names] == [getattr(model.trainer_, n) for n in names]
+
+
 def test_feature_names_and_salt_and_pepper_extremes_are_saved(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=[f"p{i}" for i in range(64)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -31,13 +33,43 @@ def test_the_start_section_is_two_commands() -> None:
 
 
 def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = _blocks("python")
-    assert len(code.splitlines()) <= 12
+    code = _blocks("python")[0]
+    assert len(code.splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["Z"].shape == (1797, 8)  # type: ignore[attr-defined]
     assert names["R"].shape == names["X"].shape  # type: ignore[attr-defined]
+
+
+def test_the_lines_on_embedding_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    assert names["Z"].shape == (2000, 8)  # type: ignore[attr-defined]
+    assert (names["h"] >= 0).all()  # type: ignore[operator]
+    assert set(names["gradients"]) == set(names["weights"])  # type: ignore[call-overload]
+    assert (tmp_path / "run.csv").read_text().startswith("event,epoch,step")
+
+
+def test_the_command_lines_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aefast import cli
+
+    monkeypatch.chdir(tmp_path)
+    lines = _blocks("sh")[2].splitlines()
+    assert {line.split()[1] for line in lines} >= {"fit", "info", "score", "transform", "sample"}
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "aefast"
+        assert cli.main(arguments) == 0, line
+    assert np.load(tmp_path / "digits.npy").shape == (16, 64)
+    assert np.load(tmp_path / "codes.npy").shape == (178, 4)
+    errors = (tmp_path / "errors.csv").read_text().splitlines()
+    assert errors[0] == "reconstruction_error"
+    assert len(errors) == 179
+    assert "VariationalAutoencoder" not in capsys.readouterr().out
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:

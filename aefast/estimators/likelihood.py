@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations, losses, random
+from aefast import activations, losses, random, regularizers
 from aefast.data.scaling import Scaling
 from aefast.topology import Layer
 
@@ -42,6 +42,7 @@ def importance_weighted(trainer: Any, X: NDArray[Any], n_samples: int) -> NDArra
     for start in range(0, len(X), step):
         x = scaling.forward(X[start : start + step])
         mean, logvar = np.split(_forward(encoder, weights, x), 2, axis=1)
+        logvar = np.minimum(logvar, regularizers.LOGVAR_MAX)
         z = mean[:, None] + np.exp(0.5 * logvar)[:, None] * noise
         # log p(z) - log q(z|x); the normal's constants cancel.
         log_w = 0.5 * (noise**2 - z**2 + logvar[:, None]).sum(axis=2)

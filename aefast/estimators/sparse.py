@@ -17,6 +17,7 @@ AUTO_COMPONENTS = 256
     sparsity="kl",
     sparsity_weight=1.0,
     reduction="sum",
+    weight_decay=0.0,
 )
 class SparseAutoencoder(Autoencoder):
     """A wide code of which a row uses few units: loss = sum_j l(r_j, x_j) + sparsity_weight * penalty(z).
@@ -35,6 +36,8 @@ class SparseAutoencoder(Autoencoder):
     rho : float, default 0.05
         The wanted mean activation of a unit (kl).
     reduction : default "sum" over features, mean over the batch.
+    batch_size : auto with kl: min(256, n), since the penalty needs a batch's mean.
+    weight_decay : default 0; the penalty holds the code down instead.
     """
 
     def _check_parameters(self) -> None:

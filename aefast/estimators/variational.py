@@ -17,7 +17,7 @@ from aefast.optimizers import Optimizer
 class VariationalAutoencoder(BaseAutoencoder):
     """A Gaussian code and a generative model, p(z) = N(0, I), p(x|z) = decoder(z) (Kingma & Welling 2014).
 
-    q(z|x) = N(mu, diag exp(logvar)), [mu | logvar] = encoder(x); z = mu + exp(logvar/2) * normal.
+    q(z|x) = N(mu, diag exp(logvar)), [mu | logvar] = encoder(x), logvar at most 10; z = mu + exp(logvar/2) * normal.
     loss = mean over rows of sum_j l(r_j, x_j) + beta * max(KL(q(z|x) || p(z)), free_bits).
 
     Likelihoods: mse a Gaussian of variance 1/2, mae Laplace(1), bce Bernoulli, in scaled space; huber has none.
@@ -29,6 +29,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         beta grows to its value in a straight line over so many epochs (Sonderby et al. 2016).
     free_bits : float
         Nats of KL a row that cost nothing.
+    weight_decay : default 0, so that the loss is the bound alone.
     reduction : "sum", the only one that makes the loss a bound on the likelihood.
 
     `transform` gives the mean mu; `score_samples` the ELBO.
@@ -51,10 +52,10 @@ class VariationalAutoencoder(BaseAutoencoder):
         reduction: str = "sum",
         scaling: str | None = "auto",
         optimizer: str | Optimizer = "adam",
-        learning_rate: float = 1e-3,
-        schedule: str = "constant",
+        learning_rate: float | str = "auto",
+        schedule: str = "auto",
         warmup_steps: int = 0,
-        weight_decay: float = 0.0,
+        weight_decay: float | str = 0.0,
         clip_norm: float | None = None,
         ema: float | None = None,
         batch_size: int | str = "auto",

@@ -50,6 +50,7 @@ class Header:
     corruption: Corruption | None
     seed: int
     batch_size: int
+    weight_decay: float
     n_steps: int
     epoch: int
 
@@ -92,6 +93,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         corruption=trainer.settings.corruption,
         seed=trainer.seed,
         batch_size=trainer.batch_size,
+        weight_decay=trainer.settings.weight_decay,
         n_steps=trainer.n_steps,
         epoch=trainer.epoch,
     )
@@ -123,7 +125,12 @@ def _restored(header: Header, tensors: dict[str, NDArray[Any]], backend: str | N
     headers.check_tensors(tensors, expected | headers.scaling_tensors(tensors, topology.n_features))
     scaling = Scaling(tensors.get("scaling.shift"), tensors.get("scaling.scale"), float(header.factor))
     trainer = estimator.make_trainer(
-        topology, scaling, header.corruption, seed=header.seed, batch_size=header.batch_size
+        topology,
+        scaling,
+        header.corruption,
+        seed=header.seed,
+        batch_size=header.batch_size,
+        weight_decay=header.weight_decay,
     )
     trainer.load_parameters({name: tensors[WEIGHTS + name] for name in shapes})
     trainer.n_steps, trainer.epoch = header.n_steps, header.epoch

@@ -52,6 +52,8 @@ def gaussian_latent(
 ) -> tuple[Array, Array]:
     """(z (B, L), kl (B,) in nats) from moments (B, 2 L) = [mu | logvar]; noise addressed as in `corrupt`.
 
+    A logvar above `aefast.regularizers.LOGVAR_MAX` counts as that.
+
     mu + exp(logvar / 2) * eps, (mu**2 + exp(logvar) - 1 - logvar).sum(1) / 2
     """
     ops, batch, n_latents = _moments("gaussian_latent", moments, backend)

@@ -8,6 +8,9 @@
 
 namespace aefast {
 
+// A code's log variance counts as no larger than this (aefast/regularizers.py says why).
+constexpr double kLogvarMax = 10.0;
+
 template <class V>
 AEFAST_FORMULA V sigmoid(V z) {
   V e = exp_nonpositive(-abs(z));

@@ -28,7 +28,14 @@ from aefast.backends.numba.vector_math import exp, expm1
 
 KINDS = ("kl", "l1", "l2")
 KL, L1, L2 = (regularizers.PENALTY_CODES[n] for n in KINDS)
-CLAMP = regularizers.KL_CLAMP
+CLAMP, LOGVAR_MAX = regularizers.KL_CLAMP, regularizers.LOGVAR_MAX
+
+
+@device
+def bounded(logvar: Any, j: int) -> Any:
+    """min(LOGVAR_MAX, logvar[j]); NaN stays."""
+    limit = logvar.dtype.type(LOGVAR_MAX)
+    return limit if logvar[j] > limit else logvar[j]
 
 
 @device
@@ -36,7 +43,8 @@ def divergence(mu: Any, logvar: Any) -> Any:
     """KL(N(mu, exp(logvar)) || N(0, 1)) = 0.5 * sum(mu^2 + expm1(logvar) - logvar)."""
     total = mu.dtype.type(0)
     for j in range(mu.size):
-        total = add_any_order(total, mu[j] * mu[j] + (expm1(logvar[j]) - logvar[j]))
+        v = bounded(logvar, j)
+        total = add_any_order(total, mu[j] * mu[j] + (expm1(v) - v))
     return mu.dtype.type(0.5) * total
 
 
@@ -51,7 +59,7 @@ def sample(moments: Any, seed: Any, epoch: Any, stream: int, rows: Any, words: A
         if stream >= 0:
             fill_normals(o, words, seed, rows[i], epoch, np.uint64(stream))
             for j in range(n):
-                o[j] = mu[j] + exp(half * logvar[j]) * o[j]
+                o[j] = mu[j] + exp(half * bounded(logvar, j)) * o[j]
         else:
             for j in range(n):
                 o[j] = mu[j]
@@ -90,8 +98,9 @@ def sample_backward(
                 dlogvar[j] = zero
         for j in range(n):
             dmu[j] = d[j] + c * mu[j]
-            noise = dlogvar[j] * exp(half * logvar[j])
-            dlogvar[j] = half * (d[j] * noise + c * expm1(logvar[j]))
+            v = bounded(logvar, j)
+            noise = dlogvar[j] * exp(half * v)
+            dlogvar[j] = half * (d[j] * noise + c * expm1(v))
 
 
 @kernel(MATRIX, VECTOR, INT, FLOAT, FLOAT, OUT_VECTOR, OUT_DOUBLES, OUT_DOUBLES)

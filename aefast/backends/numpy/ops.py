@@ -179,7 +179,7 @@ def gaussian_latent(
 ) -> None:
     """z = mu + exp(logvar / 2) * eps; kl = 0.5 * sum(mu^2 + exp(logvar) - 1 - logvar) (Kingma & Welling 2014, app. B)."""
     n = z.shape[1]
-    mu, logvar = moments[:, :n], moments[:, n:]
+    mu, logvar = moments[:, :n], np.minimum(moments[:, n:], regularizers.LOGVAR_MAX)
     eps = _latent_noise((len(z), n), seed, epoch, stream, rows).astype(z.dtype)
     z[...] = mu + np.exp(0.5 * logvar) * eps
     if kl is not None:
@@ -200,7 +200,7 @@ def gaussian_latent_backward(
 ) -> None:
     """dmu = dz + c mu; dlogvar = (dz eps exp(logvar / 2) + c (exp(logvar) - 1)) / 2; c = beta batch_scale (kl > free_bits)."""
     n = dz.shape[1]
-    mu, logvar = moments[:, :n], moments[:, n:]
+    mu, logvar = moments[:, :n], np.minimum(moments[:, n:], regularizers.LOGVAR_MAX)
     eps = _latent_noise((len(dz), n), seed, epoch, stream, rows).astype(out.dtype)
     c = batch_scale * batch_scale.dtype.type(beta)
     if free_bits > 0:
