@@ -99,7 +99,8 @@ def gather(variant: str) -> Iterator[Case]:
         data = arranged(source(rng, n, shape.m, variant), how)
         index = rng.integers(0, n, shape.b)
         index[-1] = n - 1
-        affine = i % 3 == 0
+        scaling = (i + i // len(ARRANGEMENTS)) % 3  # every one with every arrangement
+        affine = scaling == 0
         given: dict[str, Any] = {"data": data, "index": index}
         given["shift"] = normal(rng, (shape.m,), 50.0) if affine else None
         given["scale"] = rng.uniform(0.01, 3.0, shape.m) if affine else None
@@ -108,7 +109,7 @@ def gather(variant: str) -> Iterator[Case]:
             f"{variant}, {how}, {shape}, {'affine' if affine else 'factor'}",
             {"out": Output((shape.b, shape.m))},
             given=given,
-            attrs={"factor": (1.0, 1.0, 1.0 / 255.0)[i % 3]},
+            attrs={"factor": (1.0, 1.0, 1.0 / 255.0)[scaling]},
             layout=shape.layout,
             exact=True,
         )
