@@ -1,4 +1,4 @@
-"""aefast: the fastest way to train an autoencoder. `import aefast` loads nothing heavy; names load when used."""
+"""aefast: autoencoders, trained by fused native kernels. `import aefast` loads nothing heavy; names load when used."""
 
 from __future__ import annotations
 

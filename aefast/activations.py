@@ -97,6 +97,6 @@ CODES: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 def get(name: str) -> Activation:
     """The table's row of that name; ValueError with the nearest right name otherwise."""
-    if name not in CODES:
+    if not isinstance(name, str) or name not in CODES:
         raise unknown_name("activation", name, NAMES)
     return TABLE[CODES[name]]

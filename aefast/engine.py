@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations, backends, losses, random
-from aefast.data.rows import as_rows, as_weights
-from aefast.errors import unknown_name
+from aefast import activations, backends, checks, losses, random
+from aefast.data.rows import as_feature_weight, as_rows, as_weights
 from aefast.plan import Plan, Purpose, Settings
 from aefast.planner import build
 from aefast.regularizers import PENALTY_CODES, Sparsity
@@ -19,7 +19,13 @@ from aefast.topology import Parameter, Topology
 
 Array = NDArray[Any]
 DTYPES = {"float32": np.float32, "float64": np.float64}
-INFERENCE_ROWS = 1024  # rows a chunk: large enough to amortise the call, small enough to stay in cache
+# Rows a chunk of inference: at most large enough to amortise the call, small enough to stay in cache.
+INFERENCE_SIZES = (16, 128, 1024)
+PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
+
+
+# What belongs to this process and object alone; a copy makes its own.
+UNCOPIED = ("_backend", "_programs", "_inference", "_trained")
 
 
 class Engine:
@@ -39,14 +45,13 @@ class Engine:
         n_threads: int | None,
         seed: int,
     ) -> None:
-        if dtype not in (*DTYPES, "bfloat16"):
-            raise unknown_name("dtype", dtype, (*DTYPES, "bfloat16"))
-        if not hasattr(seed, "__index__") or not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be an integer in [0, 2^64), but is {seed!r}")
+        dtype = checks.dtype_name(dtype)
+        checks.choice((*DTYPES, "bfloat16"))("dtype", dtype)
+        checks.seed("seed", seed)
         self.topology, self.settings = topology, settings
         self.beta, self.scaling, self.seed = beta, scaling, seed
         self.dtype, self.n_threads, self.backend = dtype, n_threads, backend
-        self.feature_weight = _as_feature_weight(feature_weight, topology.n_features)
+        self.feature_weight = as_feature_weight(feature_weight, topology.n_features)
         self.batch_size = batch_size
         self._bind()
         real, n = DTYPES[dtype], topology.n_flat
@@ -175,7 +180,7 @@ class Engine:
 
     def __getstate__(self) -> dict[str, Any]:
         # Backend and programs hold native memory; a copy binds its own when it comes to life.
-        return {name: value for name, value in vars(self).items() if name not in ("_backend", "_programs")}
+        return {name: value for name, value in vars(self).items() if name not in UNCOPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -195,6 +200,14 @@ class Engine:
         plan = build(self.topology, self.settings, self.batch_size, "train")
         self._backend = backends.choose(self.backend, plan, self.dtype)
         self._programs: dict[tuple[Purpose, int], tuple[Plan, backends.Program]] = {}
+        self._inference = threading.Lock()
+        self._trained = False  # see Trainer.exclusively
+
+    def set_num_threads(self, n_threads: int | None) -> None:
+        """From the next run on; None leaves the count to the environment."""
+        if n_threads != self.n_threads:
+            self.n_threads = n_threads
+            self._programs.clear()
 
     def _initialise(self) -> None:
         views = self.views(self._state.params)
@@ -216,8 +229,12 @@ class Engine:
         return feed
 
     def _program(self, purpose: Purpose, batch: int) -> tuple[Plan, backends.Program]:
+        if purpose != "train":  # a program takes fewer rows too: a few sizes serve every number of them
+            batch = next(size for size in INFERENCE_SIZES if size >= batch)
         key = (purpose, batch)
         if key not in self._programs:
+            while sum(kind == purpose for kind, _ in self._programs) >= PROGRAMS:
+                del self._programs[next(k for k in self._programs if k[0] == purpose)]
             plan = build(self.topology, self.settings, batch, purpose)
             state = self._state if purpose == "train" else self._inference_state()
             program = self._backend.bind(plan, state, self.n_threads)
@@ -233,7 +250,13 @@ class Engine:
         self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None = None
     ) -> dict[str, Array]:
         """The named buffers of all rows, chunk by chunk: (n, width), or (n,) for width 0."""
-        n, batch = len(rows), min(INFERENCE_ROWS, len(rows))
+        with self._inference:  # one at a time: threads share the program and its memory
+            return self._chunks(purpose, rows, wanted, noise)
+
+    def _chunks(
+        self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None
+    ) -> dict[str, Array]:
+        n, batch = len(rows), min(INFERENCE_SIZES[-1], len(rows))
         _, program = self._program(purpose, batch)
         feed = self._feed(rows, np.arange(n), None, 0, scaled=purpose != "decode")
         if noise is not None:
@@ -266,17 +289,6 @@ def _view(flat: Array, p: Parameter) -> Array:
         return flat[p.offset : p.offset + size]
     block = flat[p.offset : p.offset + size]
     return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.rows, p.cols)
-
-
-def _as_feature_weight(feature_weight: Any, d: int) -> Array | None:
-    if feature_weight is None:
-        return None
-    weights = np.asarray(feature_weight, np.float64)
-    if weights.shape != (d,) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(
-            f"feature_weight must be ({d},), finite and at least 0, but has shape {weights.shape}"
-        )
-    return weights
 
 
 def _penalty(code: Array, share: NDArray[np.float64], sparsity: Sparsity) -> float:

@@ -58,9 +58,14 @@ class NonFiniteError(FloatingPointError):
         return type(self), (self.where, self.step)
 
 
+def nearest(name: object, known: Iterable[str], form: str = " (did you mean {!r}?)") -> str:
+    """The known name that `name` may have been meant to be, put into `form`; "" where none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.55)
+    return form.format(near[0]) if near else ""
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> ValueError:
     """A ValueError for a name that stands in no table, with the nearest one that does."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(name, names, " Did you mean {!r}?")
     return ValueError(f"unknown {what} {name!r}; known: {', '.join(names)}.{hint}")

@@ -1,4 +1,4 @@
-"""Ctrl-C, held back while a run of steps and its counters belong together, and let through right after."""
+"""Signals held back while a run of steps and its counters belong together, and let through right after."""
 
 from __future__ import annotations
 
@@ -7,43 +7,70 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+# Those by which people and schedulers stop a process, as far as the system has them.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
+    if hasattr(signal, name)
+)
 
-class Held:
-    """Within it, SIGINT is noted only; at its end the handler that was there is called, and raises what it likes.
+
+class DeferredSignals:
+    """Within it, a signal with a handler in Python is noted only; at its end the handler is called, and raises what it likes.
 
     Whatever works long in it asks `pending()` now and then, and stops early. One within another does nothing; nor does one in
-    another thread than the main one, or where SIGINT has no handler in Python.
+    another thread than the main one.
     """
 
-    _holding: Held | None = None
+    _active: DeferredSignals | None = None
 
     def __init__(self) -> None:
-        self.came = False
-        self._frame: FrameType | None = None
-        self._handler: Any = None
+        self.came: dict[int, FrameType | None] = {}
+        self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> Held:
-        if threading.current_thread() is threading.main_thread() and Held._holding is None:
-            handler = signal.getsignal(signal.SIGINT)
-            if callable(handler):
-                self._handler, Held._holding = handler, self
-                signal.signal(signal.SIGINT, self._note)
+    def __enter__(self) -> DeferredSignals:
+        if threading.current_thread() is threading.main_thread() and DeferredSignals._active is None:
+            try:
+                for number in SIGNALS:
+                    handler = signal.getsignal(number)
+                    if callable(handler):
+                        self._handlers[number] = handler
+                        signal.signal(number, self._note)
+            except BaseException:  # of a handler whose signal came just before
+                self._restore()
+                raise
+            DeferredSignals._active = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if Held._holding is self:
-            Held._holding = None
-            signal.signal(signal.SIGINT, self._handler)
-            if self.came:
-                self._handler(signal.SIGINT, self._frame)
+        if DeferredSignals._active is not self:
+            return
+        late = self._restore()
+        DeferredSignals._active = None
+        for number, frame in self.came.items():
+            self._handlers[number](number, frame)
+        if late is not None:
+            raise late
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.came, self._frame = True, frame
+        self.came[number] = frame
+
+    def _restore(self) -> BaseException | None:
+        """Puts every handler back; what one of them raised meanwhile."""
+        late = None
+        for number, handler in self._handlers.items():
+            for _ in range(len(SIGNALS) + 1):  # setting a handler first runs those whose signals wait
+                try:
+                    signal.signal(number, handler)
+                    break
+                except BaseException as error:  # noqa: BLE001 (kept, and raised when all are back)
+                    late = error
+        return late
 
 
 def pending() -> bool:
-    """Whether a Ctrl-C waits to be let through."""
-    holding = Held._holding
-    return holding is not None and holding.came and threading.current_thread() is threading.main_thread()
+    """Whether a signal waits to be let through."""
+    active = DeferredSignals._active
+    return active is not None and bool(active.came) and threading.current_thread() is threading.main_thread()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -30,14 +32,42 @@ class StepListeners:
         return max(1, min((n, *due)))
 
     def heard(self, epoch: int, losses: NDArray[np.float64], rows: int, last: bool) -> None:
-        """Takes the losses of some steps, and calls everybody whose time has come."""
-        for i, listener in enumerate(self.listeners):
+        """Takes the losses of some steps, and calls everybody whose time has come; all, where it is the last time."""
+        for i in range(len(self.listeners)):
             self._waiting[i].append(losses.copy())
             self._rows[i] += rows
+        for i, listener in enumerate(self.listeners):
             if last or sum(map(len, self._waiting[i])) >= listener.every:
-                steps = Steps(epoch, np.concatenate(self._waiting[i]), self._rows[i])
-                self._waiting[i], self._rows[i] = [], 0
-                self.asked_to_stop = bool(listener.on_step(self.model, steps)) or self.asked_to_stop
+                self._tell(i, epoch)
+        if self.asked_to_stop:
+            for i in range(len(self.listeners)):
+                if self._waiting[i]:
+                    self._tell(i, epoch)
+
+    def _tell(self, i: int, epoch: int) -> None:
+        steps = Steps(epoch, np.concatenate(self._waiting[i]), self._rows[i])
+        self._waiting[i], self._rows[i] = [], 0
+        asked = wish(self.listeners[i], self.listeners[i].on_step(self.model, steps))
+        self.asked_to_stop = asked or self.asked_to_stop
+
+
+def wish(callback: Callback, result: object) -> bool:
+    """Whether a callback's result asks to stop; TypeError for one that is neither true nor false."""
+    try:
+        return bool(result)
+    except ValueError:
+        raise TypeError(
+            f"a callback's result must be true (stop) or false, but {callback!r} gave a {type(result).__name__}"
+        ) from None
+
+
+def _record(history: History, loss: float, validation: float | None) -> None:
+    """Adds an epoch. The validation curve is empty, or has NaN for the epochs without."""
+    history.loss.append(loss)
+    if validation is not None or history.validation_loss:
+        missing = len(history.loss) - 1 - len(history.validation_loss)
+        history.validation_loss += [math.nan] * missing
+        history.validation_loss.append(math.nan if validation is None else validation)
 
 
 def run(
@@ -56,24 +86,21 @@ def run(
     Ends before, when a callback's result is true: in the middle of an epoch if that was `on_step`'s.
     """
     watchers = [as_callback(callback) for callback in callbacks]
-    listeners = [watcher for watcher in watchers if watcher.every > 0]
     total = trainer.epoch + epochs
-    try:
+    with trainer.exclusively(), ExitStack() as ends:
         for watcher in watchers:
             watcher.on_start(model, epochs, len(X))
+            ends.callback(watcher.on_end, model, history)
+        listeners = [watcher for watcher in watchers if watcher.every > 0]
         for _ in range(epochs):
             steps = StepListeners(model, listeners) if listeners else None
-            loss = trainer.fit_epoch(X, weight, total_epochs=total, listeners=steps)
+            loss = trainer.run_epoch(X, weight, total_epochs=total, listeners=steps)
             if trainer.position > 0:  # stopped within the epoch
                 break
-            history.loss.append(loss)
-            if X_val is not None:
-                history.validation_loss.append(trainer.evaluate(X_val, weight_val))
+            validation = None if X_val is None else trainer.evaluate(X_val, weight_val)
+            _record(history, loss, validation)
             # Every one hears of the epoch, also after one has asked to stop.
-            wishes = [watcher.on_epoch(model, history) for watcher in watchers]
+            wishes = [wish(watcher, watcher.on_epoch(model, history)) for watcher in watchers]
             if any(wishes) or (steps is not None and steps.asked_to_stop):
                 break
-    finally:
-        for watcher in watchers:
-            watcher.on_end(model, history)
     return history

@@ -74,13 +74,13 @@ CODES: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 def get(name: str) -> Loss:
     """The table's row of that name; ValueError with the nearest right name otherwise."""
-    if name not in CODES:
+    if not isinstance(name, str) or name not in CODES:
         raise unknown_name("loss", name, NAMES)
     return TABLE[CODES[name]]
 
 
 def element_scale(reduction: str, n_features: int) -> float:
     """The factor on a row's summed loss: 1/d for "mean", 1 for "sum"."""
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise unknown_name("reduction", reduction, REDUCTIONS)
     return 1.0 / n_features if reduction == "mean" else 1.0

@@ -7,13 +7,26 @@ weights, never on biases. The rules themselves are written in `backends/numpy/op
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aefast.checks import Check, plain, real, shown
 from aefast.errors import unknown_name
+
+_decay_rate = real(0.0, 1.0, below=True)
+# What each field may be, whichever row has it.
+FIELDS: dict[str, Check] = {
+    "learning_rate": real(0.0, none=True),
+    "weight_decay": real(0.0, none=True),
+    "momentum": _decay_rate,
+    "alpha": _decay_rate,
+    "beta1": _decay_rate,
+    "beta2": _decay_rate,
+    "eps": real(0.0, above=True),
+}
 
 
 @dataclass(frozen=True)
@@ -36,14 +49,11 @@ class Optimizer:
     decoupled_decay: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.learning_rate is not None and not self.learning_rate >= 0:
-            raise ValueError(f"learning_rate must be at least 0, but is {self.learning_rate!r}")
-        if self.weight_decay is not None and not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must be at least 0, but is {self.weight_decay!r}")
-        for key in ("beta1", "beta2", "momentum", "alpha"):
-            value = getattr(self, key, 0.0)
-            if not 0.0 <= value < 1.0:
-                raise ValueError(f"{key} must be in [0, 1), but is {value!r}")
+        for field in fields(self):
+            if field.name in FIELDS:
+                value = getattr(self, field.name)
+                FIELDS[field.name](field.name, value)
+                object.__setattr__(self, field.name, plain(value))
 
     @property
     def constants(self) -> tuple[float, float, float]:
@@ -148,14 +158,18 @@ NAMES: tuple[str, ...] = tuple(row.name for row in TABLE)
 CODES: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
 
 
-def get(optimizer: str | Optimizer) -> Optimizer:
+def get(optimizer: Any) -> Optimizer:
     """A row by name with its defaults, or the dataclass itself; ValueError or TypeError otherwise."""
-    if isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, str):
+        if optimizer not in CODES:
+            raise unknown_name("optimizer", optimizer, NAMES)
+        return TABLE[CODES[optimizer]]()
+    if isinstance(optimizer, TABLE) and type(optimizer) in TABLE:
         return optimizer
-    if not isinstance(optimizer, str):
-        raise TypeError(
-            f"optimizer must be a name or an aefast.optim dataclass, but is {type(optimizer).__name__}"
-        )
-    if optimizer not in CODES:
-        raise unknown_name("optimizer", optimizer, NAMES)
-    return TABLE[CODES[optimizer]]()
+    wanted = "optimizer must be a name or an aefast.optim dataclass"
+    if isinstance(optimizer, type) and optimizer in TABLE:
+        raise TypeError(f"{wanted}, but is the class; write {optimizer.__name__}()")
+    if isinstance(optimizer, Optimizer):
+        rows = ", ".join(row.__name__ for row in TABLE)
+        raise TypeError(f"{wanted} ({rows}), but is {type(optimizer).__name__}, which no backend knows")
+    raise TypeError(f"{wanted}, but is {type(optimizer).__name__} {shown(optimizer)}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from aefast.errors import unknown_name
+from aefast import checks
 
 CORRUPTIONS: tuple[str, ...] = ("gaussian", "masking", "salt_and_pepper")
 CORRUPTION_CODES: dict[str, int] = {name: code for code, name in enumerate(CORRUPTIONS)}
@@ -39,13 +40,13 @@ class Corruption:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in CORRUPTION_CODES:
-            raise unknown_name("corruption", self.kind, CORRUPTIONS)
-        bound = float("inf") if self.kind == "gaussian" else 1.0
-        if not 0.0 <= self.level <= bound:
-            raise ValueError(
-                f"corruption level of {self.kind!r} must be in [0, {bound}], but is {self.level!r}"
-            )
+        checks.choice(CORRUPTIONS)("corruption", self.kind)
+        most = math.inf if self.kind == "gaussian" else 1.0
+        checks.real(0.0, most)(f"corruption level of {self.kind!r}", self.level)
+        checks.finite("corruption low", self.low)
+        checks.finite("corruption high", self.high)
+        for name in ("level", "low", "high"):
+            object.__setattr__(self, name, checks.plain(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Sparsity:
     target: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.kind not in PENALTY_CODES:
-            raise unknown_name("sparsity", self.kind, PENALTIES)
-        if not self.weight >= 0:
-            raise ValueError(f"sparsity weight must be at least 0, but is {self.weight!r}")
-        if self.kind == "kl" and not 0.0 < self.target < 1.0:
-            raise ValueError(f"the sparsity target rho must be in (0, 1), but is {self.target!r}")
+        checks.choice(PENALTIES)("sparsity", self.kind)
+        checks.real(0.0)("sparsity weight", self.weight)
+        in_range = checks.real(0.0, 1.0, above=True, below=True) if self.kind == "kl" else checks.finite
+        in_range("the sparsity target rho", self.target)
+        for name in ("weight", "target"):
+            object.__setattr__(self, name, checks.plain(getattr(self, name)))

@@ -1,6 +1,7 @@
 """Learning-rate schedules: one row each; a factor on the base rate as a function of training progress.
 
-Progress is t = step / total steps, in [0, 1). Warm-up multiplies by (step + 1) / warmup_steps while step < warmup_steps.
+Progress t is the part of the run's epochs that is done, in [0, 1).
+Warm-up multiplies by (step + 1) / warmup_steps while step < warmup_steps.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ TABLE: dict[str, Callable[[Any], Any]] = {
 NAMES: tuple[str, ...] = tuple(TABLE)
 
 
-def factors(name: str, steps: NDArray[np.int64], total_steps: int, warmup_steps: int = 0) -> Array:
-    """Factor on the learning rate for each step number in `steps` (n,), float64."""
-    if name not in TABLE:
+def factors(name: str, progress: Array, steps: NDArray[np.int64], warmup_steps: int = 0) -> Array:
+    """(n,) float64 factors on the learning rate: `progress` (n,) of the run, in [0, 1), at the step numbers `steps` (n,)."""
+    if not isinstance(name, str) or name not in TABLE:
         raise unknown_name("schedule", name, NAMES)
-    progress = np.clip(np.asarray(steps, np.float64) / max(total_steps, 1), 0.0, 1.0)
-    result = np.asarray(TABLE[name](progress), np.float64)
+    result = np.asarray(TABLE[name](np.clip(progress, 0.0, 1.0)), np.float64)
     if warmup_steps > 0:
         result = result * np.minimum((np.asarray(steps, np.float64) + 1.0) / warmup_steps, 1.0)
     return result

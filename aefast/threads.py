@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
+from aefast.checks import integer
+
+# The native pool's bound (csrc/cpu/threads.cpp); no machine that this is for has more processors.
+MAX_THREADS = 1024
 _requested: int | None = None
 
 
 def set_num_threads(n: int | None) -> None:
-    """Use n threads (>= 1) from the next call on; None goes back to what the environment says.
+    """Use n threads, in [1, 1024], from the next call on; None goes back to what the environment says.
 
     That is AEFAST_NUM_THREADS, else OMP_NUM_THREADS, else the processors that affinity leaves.
     """
     global _requested
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-        raise ValueError(f"the number of threads must be an integer of at least 1, or None, but is {n!r}")
-    _requested = n
+    integer(1, None, high=MAX_THREADS)("the number of threads", n)
+    _requested = None if n is None else operator.index(n)
 
 
 def requested() -> int | None:
@@ -31,6 +35,6 @@ def num_threads(n_threads: int | None = None) -> int:
         return _requested
     for name in ("AEFAST_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(name, "").split(",")[0].strip()
-        if value.isdigit() and int(value) > 0:
+        if value.isdecimal() and int(value) > 0:
             return int(value)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

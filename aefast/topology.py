@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from aefast import activations
-from aefast.errors import unknown_name
+from aefast import activations, checks
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte line in float32
 
@@ -68,6 +67,7 @@ class Topology:
     variational: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not 1 <= self.n_encoder < len(self.layers):
             raise ValueError(
                 f"n_encoder must leave at least one layer on both sides of {len(self.layers)}, but is {self.n_encoder}"
@@ -87,6 +87,31 @@ class Topology:
             )
         self._check_layers()
 
+    def _check_types(self) -> None:
+        layers: Any = self.layers
+        if not isinstance(layers, (tuple, list)) or not all(isinstance(each, Layer) for each in layers):
+            raise checks.wrong_type(
+                "layers must be a tuple of aefast.topology.Layer (Topology.mlp makes them)", layers
+            )
+        checks.integer(1)("n_encoder", self.n_encoder)
+        checks.boolean("variational", self.variational)
+        for layer in self.layers:
+            if not isinstance(layer.name, str):
+                raise checks.wrong_type("a layer's name must be a string", layer.name)
+            if layer.tied_to is not None and not isinstance(layer.tied_to, str):
+                raise checks.wrong_type(
+                    "a layer's tied_to must be another layer's name or None", layer.tied_to
+                )
+            _width(layer.n_in), _width(layer.n_out), activations.get(layer.activation)
+        # As every copy and every file has them.
+        plain = {
+            "layers": tuple(layers),
+            "n_encoder": int(self.n_encoder),
+            "variational": bool(self.variational),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
     def _check_layers(self) -> None:
         layers = {layer.name: layer for layer in self.layers}
         if len(layers) < len(self.layers):
@@ -94,7 +119,6 @@ class Topology:
                 f"every layer needs a name of its own, but they are {[x.name for x in self.layers]}"
             )
         for layer in self.layers:
-            _width(layer.n_in), _width(layer.n_out), activations.get(layer.activation)
             if layer.tied_to is None:
                 continue
             source = layers.get(layer.tied_to)
@@ -124,7 +148,12 @@ class Topology:
 
         Raises ValueError for fewer than three widths, widths below 1, unknown names and what can't be tied.
         """
+        if isinstance(widths, (str, bytes, Mapping)) or not _iterable(widths):
+            raise checks.wrong_type("widths must be a sequence of integers such as (784, 32, 784)", widths)
         widths = [_width(w) for w in widths]
+        checks.integer(0, None)("latent_index", latent_index)
+        for name, value in (("tied_weights", tied_weights), ("variational", variational)):
+            checks.boolean(name, value)
         if len(widths) < 3:
             raise ValueError(f"widths need an input, a code and an output, but are {list(widths)}")
         latent = len(widths) // 2 if latent_index is None else latent_index
@@ -133,8 +162,7 @@ class Topology:
         if not 0 < latent < len(widths) - 1:
             raise ValueError(f"latent_index must be in [1, {len(widths) - 2}], but is {latent}")
         for name in (activation, latent_activation, output_activation):
-            if name not in activations.CODES:
-                raise unknown_name("activation", name, activations.NAMES)
+            activations.get(name)
         if tied_weights and widths != widths[::-1]:
             raise ValueError(f"tied weights need symmetric widths, but got {widths}")
         if tied_weights and variational:
@@ -225,14 +253,35 @@ class Topology:
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Topology:
         """The inverse of `to_dict`."""
+        _check_keys("a topology", data, Topology)
+        if not isinstance(data["layers"], (list, tuple)):
+            raise checks.wrong_type("a topology's layers must be a list of dictionaries", data["layers"])
+        for layer in data["layers"]:
+            _check_keys("a layer", layer, Layer)
         layers = tuple(Layer(**layer) for layer in data["layers"])
-        return Topology(layers, int(data["n_encoder"]), bool(data["variational"]))
+        return Topology(layers, data["n_encoder"], data.get("variational", False))
+
+
+def _iterable(value: object) -> bool:
+    try:
+        iter(value)  # type: ignore[call-overload]
+    except TypeError:  # also an array without dimensions
+        return False
+    return True
+
+
+def _check_keys(what: str, data: Any, kind: Any) -> None:
+    """TypeError or ValueError where `data` isn't a dictionary of that dataclass's fields."""
+    if not isinstance(data, Mapping):
+        raise checks.wrong_type(f"{what} must be a dictionary as Topology.to_dict gives", data)
+    known = {field.name: field.default is MISSING for field in fields(kind)}
+    if lacks := [name for name, needed in known.items() if needed and name not in data]:
+        raise ValueError(f"{what} lacks {', '.join(lacks)}; Topology.to_dict gives a whole one")
+    if unknown := [str(name) for name in data if name not in known]:
+        raise ValueError(f"{what} has no {', '.join(unknown)}; known: {', '.join(known)}")
 
 
 def _width(value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"a width must be an integer, but {value!r} is {type(value).__name__}")
-    width = value.__index__()
-    if width < 1:
-        raise ValueError(f"a width must be at least 1, but is {width}")
-    return int(width)
+    checks.integer(1)("a width", value)
+    width: int = checks.plain(value)
+    return width

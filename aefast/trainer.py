@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import backends, interrupts, loop, optimizers, schedules
-from aefast.callbacks import Callback, History, ProgressBar
+from aefast import arguments, backends, checks, epochs, loop, optimizers
+from aefast.callbacks import Callback, History, ProgressBar, as_callbacks
 from aefast.data.rows import as_rows, as_weights
 from aefast.diagnosis import first_nonfinite
 from aefast.engine import Engine
-from aefast.errors import NonFiniteError, unknown_name
+from aefast.errors import NonFiniteError
+from aefast.interrupts import DeferredSignals
 from aefast.plan import Settings
 from aefast.regularizers import Corruption, Sparsity
 from aefast.topology import Topology
 
 Array = NDArray[Any]
+Watcher = Callback | Callable[[Any, History], object]
 
 
 class Trainer(Engine):
@@ -82,60 +84,58 @@ class Trainer(Engine):
         seed: int = 0,
     ) -> None:
         rule = optimizers.get(optimizer)
-        if schedule not in schedules.TABLE:
-            raise unknown_name("schedule", schedule, schedules.NAMES)
-        if nonfinite not in backends.NONFINITE_CODES:
-            raise unknown_name("nonfinite policy", nonfinite, backends.NONFINITE_CODES)
         decay = weight_decay if rule.weight_decay is None else rule.weight_decay
-        for name, count in (("batch_size", batch_size), ("n_threads", 1 if n_threads is None else n_threads)):
-            if isinstance(count, bool) or not hasattr(count, "__index__") or count < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, but is {count!r}")
-        for name, value in (
-            ("weight_decay", decay),
-            ("warmup_steps", warmup_steps),
-            ("beta", beta),
-            ("kl_warmup_epochs", kl_warmup_epochs),
-            ("free_bits", free_bits),
-        ):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and at least 0, but is {value!r}")
-        if clip_norm is not None and not clip_norm > 0:
-            raise ValueError(f"clip_norm must be above 0, or None, but is {clip_norm!r}")
-        if ema is not None and not 0.0 <= ema < 1.0:
-            raise ValueError(f"ema must be in [0, 1), or None, but is {ema!r}")
         rate = learning_rate if rule.learning_rate is None else rule.learning_rate
-        if not (math.isfinite(rate) and rate >= 0):
-            raise ValueError(f"learning_rate must be finite and at least 0, but is {rate!r}")
+        arguments.check_parts(topology, corruption, sparsity, scaling)
+        checked = arguments.checked(
+            learning_rate=rate,
+            schedule=schedule,
+            warmup_steps=warmup_steps,
+            weight_decay=decay,
+            clip_norm=clip_norm,
+            ema=ema,
+            batch_size=batch_size,
+            beta=beta,
+            kl_warmup_epochs=kl_warmup_epochs,
+            free_bits=free_bits,
+            n_threads=n_threads,
+            nonfinite=nonfinite,
+            shuffle=shuffle,
+            seed=seed,
+        )
         settings = Settings(
             loss=loss,
             reduction=reduction,
             corruption=corruption,
             sparsity=sparsity,
-            free_bits=free_bits,
+            free_bits=checked["free_bits"],
             feature_weight=feature_weight is not None,
             optimizer=rule,
-            weight_decay=decay,
-            ema=ema,
+            weight_decay=checked["weight_decay"],
+            ema=checked["ema"],
         )
         super().__init__(
             topology,
             settings,
-            batch_size=batch_size,
-            beta=beta,
+            batch_size=checked["batch_size"],
+            beta=checked["beta"],
             feature_weight=feature_weight,
             scaling=scaling,
             backend=backend,
             dtype=dtype,
-            n_threads=n_threads,
-            seed=seed,
+            n_threads=checked["n_threads"],
+            seed=checked["seed"],
         )
-        self.learning_rate, self.schedule, self.warmup_steps = rate, schedule, warmup_steps
-        self.clip_norm, self.kl_warmup_epochs = clip_norm, kl_warmup_epochs
+        self.learning_rate, self.schedule = checked["learning_rate"], schedule
+        self.warmup_steps, self.clip_norm = checked["warmup_steps"], checked["clip_norm"]
+        self.kl_warmup_epochs = checked["kl_warmup_epochs"]
         self.nonfinite, self.shuffle = nonfinite, shuffle
         self.n_steps = 0
         self.epoch = 0
+        self.first_epoch = 0  # where the schedule of the running fit began
         self.position = 0  # steps of the running epoch that are done
         self.epoch_loss = 0.0  # what those steps add to the epoch's loss
+        self.epoch_skipped = 0.0  # the share of the steps whose update was left out
 
     # Training ----------------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Trainer(Engine):
         rows = as_rows(batch, self.topology.n_features, what="batch")
         feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
         _, program = self._program("train", len(rows))
-        program.run_phases(feed, 0, len(rows), self._beta(np.array([0]), 1)[0])
+        program.run_phases(feed, 0, len(rows), float(epochs.scalars(self, 1, 1, None)[0, 3]))
         named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
         return float(program.buffer("loss")[0]), named
 
@@ -155,12 +155,10 @@ class Trainer(Engine):
         """
         rows = as_rows(batch, self.topology.n_features, what="batch")
         feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
-        loss, position = np.zeros(1), self.position
-        try:
-            while self.position == position:
-                self._run(feed, len(rows), self._scalars(1, 1, None), loss)
-        finally:
-            self.position = position  # a step by itself is no part of an epoch
+        loss, n_steps = np.zeros(1), self.n_steps
+        with self.exclusively():
+            while self.n_steps == n_steps:
+                self._run(feed, len(rows), epochs.scalars(self, 1, 1, None), loss)
         return float(loss[0])
 
     def fit(
@@ -170,19 +168,18 @@ class Trainer(Engine):
         epochs: int,
         sample_weight: Any = None,
         X_val: Any = None,
-        callbacks: Iterable[Callback | Callable[[Trainer, History], object]] = (),
+        callbacks: Watcher | Iterable[Watcher] | None = (),
         progress: bool = False,
     ) -> History:
-        """`epochs` passes over X (n, d), watched by callbacks (`aefast.callbacks`) and, if wanted, a progress bar.
+        """`epochs` passes over X (n, d), watched by `callbacks` (one or several) and, if wanted, a progress bar.
 
         Raises NonFiniteError by the policy; Ctrl-C stops between two steps and keeps what was learned.
         """
-        if epochs < 0:
-            raise ValueError(f"epochs must be at least 0, but is {epochs!r}")
+        checks.integer(0)("epochs", epochs)
+        watchers = [*as_callbacks(callbacks), *([ProgressBar()] if progress else [])]
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
         held_out = None if X_val is None else as_rows(X_val, self.topology.n_features, what="X_val")
-        watchers = (*callbacks, *([ProgressBar()] if progress else []))
         return loop.run(self, self, rows, weights, epochs, watchers, History(), held_out)
 
     def fit_epoch(
@@ -195,40 +192,64 @@ class Trainer(Engine):
     ) -> float:
         """One pass over X (n, d), or the rest of an interrupted one; the row-weighted mean of its batch losses.
 
-        `total_epochs` is the length of the whole run, counted from epoch 0, along which the schedule moves. `listeners` hear of
-        steps; where one of them stops the epoch, `position` isn't 0 afterwards, and the next call does the rest.
+        `total_epochs` is the epoch, counted over the trainer's life, to which the schedule moves from `first_epoch` on.
+        `listeners` hear of steps; where one of them stops the epoch, `position` isn't 0 afterwards; the next call goes on.
         """
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
+        with self.exclusively():
+            return self.run_epoch(rows, weights, total_epochs=total_epochs, listeners=listeners)
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example."""
+        if self._trained:
+            raise RuntimeError(
+                "this model is being trained: a callback, or another thread, must not train it meanwhile"
+            )
+        self._trained = True
+        try:
+            yield
+        finally:
+            self._trained = False
+
+    def run_epoch(
+        self,
+        rows: Any,
+        weights: NDArray[np.float64] | None,
+        *,
+        total_epochs: int | None = None,
+        listeners: loop.StepListeners | None = None,
+    ) -> float:
+        """`fit_epoch` on checked rows and weights, for who has the trainer `exclusively`."""
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
         order, first = self._order(n), self.position
         if first > n_steps:  # all done: interrupted in the last one
             raise ValueError(
-                f"{first} steps of this epoch are done, but {n} rows make {n_steps} steps: other data?"
+                f"{first} steps of this epoch are done, but {n} rows make {n_steps} steps; to go on with other data, "
+                "call abandon_epoch() first"
             )
-        scalars = self._scalars(n_steps - first, n_steps, total_epochs)
-        loss = np.zeros(n_steps)
-        try:
-            while self.position < n_steps and not (listeners and listeners.asked_to_stop):
-                # The full batches in one run, or in the pieces that listeners want; the short last one has its own plan.
-                start = self.position
-                full = start < n // batch
-                size, stop = (batch, n // batch) if full else (n % batch, n_steps)
-                if listeners is not None:
-                    stop = start + listeners.piece(stop - start)
-                feed = self._feed(rows, order[start * batch :], weights, self.epoch)
-                self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
-                if listeners is not None:
-                    stop = self.position
-                    seen = min(stop * batch, n) - start * batch
-                    listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
-        finally:
-            self.epoch_loss += self._loss_of(loss, first, self.position, order, weights)
+        scalars = epochs.scalars(self, n_steps - first, n_steps, total_epochs)
+        parts, loss = epochs.shares(order, batch, weights), np.zeros(n_steps)
+        while self.position < n_steps and not (listeners and listeners.asked_to_stop):
+            # The full batches in one run, or in the pieces that listeners want; the short last one has its own plan.
+            start = self.position
+            full = start < n // batch
+            size, stop = (batch, n // batch) if full else (n % batch, n_steps)
+            if listeners is not None:
+                stop = start + listeners.piece(stop - start)
+            feed = self._feed(rows, order[start * batch :], weights, self.epoch)
+            self._run(feed, size, scalars[start - first : stop - first], loss[start:stop], parts[start:stop])
+            if listeners is not None:
+                stop = self.position
+                seen = min(stop * batch, n) - start * batch
+                listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
         if self.position < n_steps:
             return self.epoch_loss
-        with interrupts.Held():
-            result, self.epoch_loss = self.epoch_loss, 0.0
+        with DeferredSignals():
+            result = epochs.mean_of_counted(self.epoch_loss, self.epoch_skipped)
+            self.epoch_loss = self.epoch_skipped = 0.0
             self.position = 0
             self.epoch += 1
         return result
@@ -236,7 +257,7 @@ class Trainer(Engine):
     def abandon_epoch(self) -> None:
         """Lets the rest of an interrupted epoch go: the next one starts with its first row."""
         if self.position > 0:
-            self.position, self.epoch_loss = 0, 0.0
+            self.position, self.epoch_loss, self.epoch_skipped = 0, 0.0, 0.0
             self.epoch += 1
 
     # Checkpoints -------------------------------------------------------------------------------------------------
@@ -269,56 +290,32 @@ class Trainer(Engine):
         self._backend.ops.permutation(n, self.seed, self.epoch, order)
         return order
 
-    def _loss_of(
-        self,
-        loss: NDArray[np.float64],
-        start: int,
-        stop: int,
-        order: NDArray[np.int64],
-        weights: NDArray[np.float64] | None,
-    ) -> float:
-        """The steps' part of the epoch's loss: each batch counts by its rows' weight; skipped steps count nothing."""
-        batch = min(self.batch_size, len(order))
-        firsts = np.arange(len(loss)) * batch
-        row_weights = np.ones(len(order)) if weights is None else weights[order]
-        shares = np.add.reduceat(row_weights, firsts) / row_weights.sum()
-        counted = np.isfinite(loss) | (self.nonfinite == "propagate")
-        counted[:start], counted[stop:] = False, False
-        return float(loss[counted] @ shares[counted])
-
-    def _scalars(self, n: int, steps_per_epoch: int, total_epochs: int | None) -> NDArray[np.float64]:
-        """(n, 4) of the next n steps: learning rate, the two bias corrections, beta."""
-        steps = self.n_steps + np.arange(n)
-        if total_epochs is None:
-            factor = schedules.factors("constant", steps, 1, self.warmup_steps)
-        else:
-            factor = schedules.factors(
-                self.schedule, steps, total_epochs * steps_per_epoch, self.warmup_steps
-            )
-        corrections = self.settings.optimizer.bias_corrections(steps + 1)
-        within = self.position + np.arange(n)
-        return np.column_stack(
-            (self.learning_rate * factor, corrections, self._beta(within, steps_per_epoch))
-        )
-
-    def _beta(self, within: NDArray[np.int64], steps_per_epoch: int) -> NDArray[np.float64]:
-        if self.kl_warmup_epochs <= 0:
-            return np.full(len(within), self.beta)
-        epochs = self.epoch + (within + 1) / steps_per_epoch
-        return self.beta * np.minimum(epochs / self.kl_warmup_epochs, 1.0)
-
     def _run(
-        self, feed: backends.Feed, batch: int, scalars: NDArray[np.float64], loss: NDArray[np.float64]
+        self,
+        feed: backends.Feed,
+        batch: int,
+        scalars: NDArray[np.float64],
+        loss: NDArray[np.float64],
+        parts: NDArray[np.float64] | None = None,
     ) -> None:
+        """Runs steps; `parts` (n,) are their shares in the running epoch's loss, None for steps outside of any."""
         plan, program = self._program("train", batch)
         policy = backends.NONFINITE_CODES[self.nonfinite]
         # No signal comes between the steps and their counts. What its handler raises, leaves here; else the rest is done.
-        with interrupts.Held():
+        with DeferredSignals():
             outcome = program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0)
-            self.n_steps += outcome.steps_done
-            self.position += outcome.steps_done
+            done = outcome.steps_done
+            self.n_steps += done
+            if parts is not None:
+                self.position += done
+                counted = np.isfinite(loss[:done]) | (self.nonfinite == "propagate")
+                with np.errstate(all="ignore"):
+                    more = loss[:done][counted] * parts[:done][counted]
+                    self.epoch_loss = epochs.added(self.epoch_loss, more)
+                self.epoch_skipped = epochs.added(self.epoch_skipped, parts[:done][~counted])
+        if outcome.error is not None:
+            raise outcome.error
         if outcome.nonfinite:
-            start = outcome.steps_done * batch
-            index = feed.index[start : start + batch]
+            index = feed.index[done * batch : (done + 1) * batch]
             where = first_nonfinite(plan, program, index, self.views(self._state.grads))
             raise NonFiniteError(where, self.n_steps)

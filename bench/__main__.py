@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from aefast.data import TABLE_NAMES
+from aefast.threads import num_threads
 from bench import compare, figure, nets, tables
 from bench.contenders import CONTENDERS
 
@@ -29,7 +29,7 @@ def main() -> int:
     sub.add_argument(
         "--threads",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=num_threads(),
         help="the same for all; default: all cores",
     )
     sub.add_argument(
@@ -61,7 +61,7 @@ def main() -> int:
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
     )
     sub.add_argument("--name", default="tables", help="stem of the two files")
-    sub.set_defaults(threads=len(os.sched_getaffinity(0)), backend="auto")
+    sub.set_defaults(threads=num_threads(), backend="auto")
     arguments = parser.parse_args()
     if arguments.command == "figure":
         return figure.run(arguments.source)

@@ -133,7 +133,56 @@ def test_a_log_that_cannot_be_written_ends_the_fit_before_it_starts(tmp_path):
     model = quick()
     with pytest.raises(FileNotFoundError):
         model.fit(X, callbacks=[CSVLogger(tmp_path / "no" / "log.csv")])
-    assert model.n_iter_ == 0
+    assert not hasattr(model, "trainer_")
+
+
+@pytest.mark.parametrize(
+    "wrong", [[3], [CSVLogger("no/such/folder/log.csv")]], ids=["no callback", "no folder"]
+)
+def test_what_fails_before_the_first_step_leaves_the_model_that_was(wrong):
+    model = quick().fit(X)
+    codes, seen = model.transform(X), model.loss_curve_
+    with pytest.raises((TypeError, FileNotFoundError)):
+        model.fit(X[:, :5], callbacks=wrong)
+    np.testing.assert_array_equal(model.transform(X), codes)
+    assert model.loss_curve_ is seen and model.n_features_in_ == 64
+
+
+def test_ctrl_c_in_the_validation_leaves_curves_of_one_length(monkeypatch):
+    model, calls = quick(epochs=9), []
+    evaluate = Trainer.evaluate
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, X_val=X[:50])
+    assert len(model.loss_curve_) == len(model.validation_loss_curve_) == model.n_iter_ == 2
+
+
+def test_one_callbacks_end_does_not_depend_on_anothers(tmp_path):
+    class Breaks(Callback):
+        def on_end(self, model, history):
+            raise OSError("full")
+
+    recorder = Recorder()
+    with pytest.raises(OSError, match="full"):
+        quick().fit(X, callbacks=[recorder, Breaks()])
+    assert recorder.events[-1] == ("end", 3)
+    unstarted = Recorder()
+    with pytest.raises(FileNotFoundError):
+        quick().fit(X, callbacks=[CSVLogger(tmp_path / "no" / "log"), unstarted])
+    assert unstarted.events == []
+
+
+def test_when_one_stops_within_an_epoch_the_others_hear_of_the_last_steps():
+    others = Recorder(every=5)
+    quick(batch_size=100).fit(X, callbacks=[Recorder(every=2, stop_at=2), others])
+    assert others.events[1] == ("step", 0, 2) and others.rows == 200
 
 
 def test_json_lines_know_no_nan(tmp_path):
@@ -155,10 +204,37 @@ def test_checkpoints_are_saved_and_resumed(tmp_path):
 
     trainer.fit(X, epochs=2, callbacks=[Watch(), Checkpoint(path, epochs=2, every=4)])
     assert len(set(saved)) > 3
+    assert len(set(saved)) < 6  # not twice at one place
     resumed = Trainer.load_checkpoint(path)
     np.testing.assert_array_equal(resumed.encode(X), trainer.encode(X))
     with pytest.raises(ValueError, match="epochs"):
         Checkpoint(path, epochs=0)
+
+
+def test_a_checkpoint_within_an_epoch_knows_the_epochs_loss_so_far(tmp_path):
+    class Stop(Callback):
+        every = 4
+
+        def on_step(self, model, steps):
+            return True
+
+    whole = Trainer(Topology.mlp([64, 8, 64]), batch_size=100, backend="numpy").fit(X, epochs=2).loss
+    for resume_at in (4, 6):
+        Stop.every = resume_at
+        trainer = Trainer(Topology.mlp([64, 8, 64]), batch_size=100, backend="numpy")
+        path = tmp_path / f"{resume_at}.safetensors"
+        trainer.fit(X, epochs=2, callbacks=[Checkpoint(path, every=resume_at), Stop()])
+        resumed = Trainer.load_checkpoint(path)
+        assert (resumed.position, resumed.epoch) == ((4, 0) if resume_at == 4 else (0, 1))
+        rest = whole[resumed.epoch :]
+        assert resumed.fit(X, epochs=len(rest)).loss == rest
+
+
+def test_early_stopping_keeps_raw_weights_and_averages_apart():
+    trainer = Trainer(Topology.mlp([64, 8, 64]), batch_size=10, ema=0.9, learning_rate=0.03, backend="numpy")
+    trainer.fit(X[:40], epochs=60, X_val=X[100:200], callbacks=[EarlyStopping(patience=3)])
+    raw, averaged = trainer.parameters, trainer.ema_parameters
+    assert not np.array_equal(raw["encoder.0.weight"], averaged["encoder.0.weight"])
 
 
 def test_early_stopping_by_itself_restores_the_best():

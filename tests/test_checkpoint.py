@@ -121,7 +121,7 @@ def test_every_argument_of_the_trainer_is_saved():
     "changes",
     [
         {"clip_norm": float("inf")},
-        {"n_threads": 2, "shuffle": 0, "batch_size": np.int64(16), "learning_rate": np.float32(1e-3)},
+        {"n_threads": 2, "shuffle": np.False_, "batch_size": np.int64(16), "learning_rate": np.float32(1e-3)},
         {"optimizer": optim.AdamW(beta1=0.5, weight_decay=0.1), "nonfinite": "skip", "dtype": "float64"},
         {"scaling": Scaling(np.full(8, 0.25), np.full(8, 2.0)), "ema": None, "sparsity": None},
         {"scaling": Scaling(factor=1 / 255), "feature_weight": None, "corruption": None},

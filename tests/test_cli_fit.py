@@ -119,7 +119,7 @@ BAD_FLAGS = {
     "--learning-rate fast": "a number",
     "--learning-rate nan": "a number",
     "--hidden-layer-sizes 16,x": "'x'",
-    "--seed -1": "[0, 2**64)",
+    "--seed -1": "[0, 2^64)",
     "--loss none": "unknown loss 'none'",
     "--verbose --quiet": "not allowed with",
     "--warm-start": "unknown argument",
@@ -271,7 +271,7 @@ def test_a_bar_on_a_terminal_alone(
 def test_ctrl_c_keeps_what_was_learned(
     after: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = aefast.Trainer.fit_epoch
+    real = aefast.Trainer.run_epoch
 
     def interrupted(self: aefast.Trainer, *arguments: Any, **options: Any) -> float:
         if self.epoch == after:
@@ -279,7 +279,7 @@ def test_ctrl_c_keeps_what_was_learned(
         return real(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(aefast.Trainer, "fit_epoch", interrupted)
+        patch.setattr(aefast.Trainer, "run_epoch", interrupted)
         assert (
             fit("wine.csv", "--epochs", "50", "--seed", "0", "--schedule", "constant", "--log", "l.csv")
             == 130

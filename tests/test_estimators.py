@@ -96,6 +96,111 @@ def test_warm_start_goes_on_and_cold_start_begins_anew():
     assert cold.n_iter_ == 3 and cold.n_features_in_ == 64
 
 
+def test_a_warm_starts_schedule_begins_anew_whatever_the_data():
+    model = quick(epochs=3, schedule="cosine", learning_rate=1e-2, warm_start=True, tol=0, batch_size=50).fit(
+        X
+    )
+    rates = []
+
+    def listen(est, history):
+        rates.append(est.trainer_.epoch - est.trainer_.first_epoch)
+
+    before = model.transform(X)
+    model.fit(X[:50], callbacks=[listen])
+    assert rates == [1, 2, 3] and not np.allclose(before, model.transform(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("way", ["warm start", "partial_fit"])
+@pytest.mark.parametrize(
+    "change", [{"loss": "mae"}, {"n_components": 3}, {"optimizer": "sgd"}, {"ema": 0.9}], ids=str
+)
+def test_what_a_fitted_model_cannot_take_up_is_told(way, change):
+    model = quick(warm_start=True).fit(X)
+    codes = model.transform(X)
+    model.set_params(**change)
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"fitted with {name}=.*warm_start=False"):
+        model.fit(X) if way == "warm start" else model.partial_fit(X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+    model.set_params(warm_start=False).fit(X)
+
+
+def test_what_a_fitted_model_can_take_up_it_does():
+    model = quick(warm_start=True, hidden_layer_sizes=[9]).fit(X[:4])
+    model.set_params(
+        learning_rate=0.5, schedule="constant", batch_size=50, n_threads=1, hidden_layer_sizes=(9,)
+    )
+    model.fit(X)
+    trainer = model.trainer_
+    assert (trainer.learning_rate, trainer.batch_size, trainer.n_threads) == (0.5, 50, 1)
+    assert len(trainer._programs) > 0
+
+
+def test_x_val_in_another_order_of_columns_is_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"p{i}" for i in range(64)])
+    with pytest.raises(ValueError, match=r"its column 0 is 'p63', not 'p0'"):
+        quick().fit(frame, X_val=frame[frame.columns[::-1]])
+    quick().fit(frame, X_val=X)  # without names, by place
+
+
+def test_epochs_without_x_val_are_gaps_in_the_validation_curve():
+    model = quick(warm_start=True).fit(X).fit(X, X_val=X[:50]).fit(X).partial_fit(X)
+    curve = model.validation_loss_curve_
+    assert len(curve) == len(model.loss_curve_) == 10
+    assert list(np.flatnonzero(np.isfinite(curve))) == [3, 4, 5]
+
+
+def test_a_callback_must_not_train_the_model():
+    def trains(est, history):
+        est.partial_fit(X)
+
+    model = quick()
+    with pytest.raises(RuntimeError, match="a callback, or another thread, must not train it"):
+        model.fit(X, callbacks=[trains])
+    assert model.n_iter_ == 1
+    model.partial_fit(X)
+    with pytest.raises(TypeError, match="result must be true"):
+        model.fit(X, callbacks=[lambda est, history: est.transform(X)])
+
+
+def test_threads_share_a_fitted_model(backend):
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = quick(backend=backend).fit(X)
+    parts = [X[i : i + 200] for i in (0, 200, 400)] * 40
+    right = [model.transform(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        for expected, found in zip(right, pool.map(model.transform, parts), strict=True):
+            np.testing.assert_array_equal(expected, found)
+
+
+def test_many_sizes_of_input_do_not_pile_up(backend):
+    model = quick(backend=backend).fit(X)
+    for n in range(1, 120):
+        model.transform(X[:n])
+        model.reconstruct(X[:n])
+        model.partial_fit(X[:n]) if n % 4 == 0 else None
+    assert len(model.trainer_._programs) <= 3 * 6
+    np.testing.assert_allclose(model.transform(X)[:7], model.transform(X[:7]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_too_far_out_to_score_is_the_least_normal():
+    model = quick().fit(X)
+    far = np.vstack((X[:3], X[:1].astype(np.float64) * 1e300))
+    with np.errstate(all="ignore"):
+        scores = model.score_samples(far)
+    assert scores[3] == -np.inf and scores.argsort()[0] == 3 and np.isfinite(scores[:3]).all()
+
+
+def test_columns_too_far_apart_for_float64_are_named():
+    far = X.astype(np.float64)
+    far[:, 7] *= 1e200
+    for scaling in ("standard",):
+        with pytest.raises(ValueError, match=r"column 7 reaches from 0 to .*divide it"):
+            quick(scaling=scaling).fit(far)
+
+
 def test_tol_is_relative_and_ends_a_flat_run():
     flat = {"epochs": 40, "learning_rate": 0.0, "n_iter_no_change": 4, "random_state": 0, "backend": "numpy"}
     for reduction in ("mean", "sum"):

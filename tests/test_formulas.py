@@ -185,10 +185,10 @@ def test_ema_averages_the_parameters_after_each_step() -> None:
 def test_schedules() -> None:
     steps = np.arange(10)
     t = steps / 10
-    assert np.allclose(schedules.factors("linear", steps, 10), 1 - t)
-    assert np.allclose(schedules.factors("cosine", steps, 10), (1 + np.cos(np.pi * t)) / 2)
-    assert np.allclose(schedules.factors("exponential", steps, 10), 0.01**t)
+    assert np.allclose(schedules.factors("linear", t, steps), 1 - t)
+    assert np.allclose(schedules.factors("cosine", t, steps), (1 + np.cos(np.pi * t)) / 2)
+    assert np.allclose(schedules.factors("exponential", t, steps), 0.01**t)
     assert np.allclose(
-        schedules.factors("step", steps, 10), np.where(t < 1 / 3, 1, np.where(t < 2 / 3, 0.1, 0.01))
+        schedules.factors("step", t, steps), np.where(t < 1 / 3, 1, np.where(t < 2 / 3, 0.1, 0.01))
     )
-    assert np.allclose(schedules.factors("constant", steps, 10, 4), np.minimum((steps + 1) / 4, 1))
+    assert np.allclose(schedules.factors("constant", t, steps, 4), np.minimum((steps + 1) / 4, 1))

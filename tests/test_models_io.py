@@ -77,11 +77,46 @@ def test_a_loaded_model_learns_on_with_the_same_settings(kind, changes, tmp_path
         "schedule",
         "seed",
         "epoch",
-        "n_steps",
         "beta",
         "kl_warmup_epochs",
     )
     assert [getattr(loaded.trainer_, n) for n in names] == [getattr(model.trainer_, n) for n in names]
+
+
+def test_a_loaded_models_optimizer_begins_anew(tmp_path):
+    model = quick(epochs=9).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    assert loaded.trainer_.n_steps == 0 and loaded.trainer_.epoch == 9
+    before = loaded.trainer_.parameters["encoder.0.weight"]
+    loaded.partial_fit(X[:5])  # one step: Adam's first moves each weight by the learning rate at most
+    moved = np.abs(loaded.trainer_.parameters["encoder.0.weight"] - before).max()
+    assert 0 < moved <= 1.01 * loaded.trainer_.learning_rate
+
+
+def test_what_was_fitted_is_saved_not_what_was_set_since(tmp_path):
+    model = quick().fit(X)
+    answers = model.transform(X), model.score(X)
+    model.set_params(loss="mae", reduction="sum", epochs=0, optimizer="junk", dtype="float64")
+    model.save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    assert loaded.get_params() == quick().get_params()
+    np.testing.assert_array_equal(loaded.transform(X), answers[0])
+    assert loaded.score(X) == answers[1] == model.score(X)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    from fractions import Fraction
+
+    class Mine(aefast.Autoencoder):
+        pass
+
+    with pytest.raises(TypeError, match=r"Mine; keep others with joblib"):
+        quick(Mine).fit(X).save(tmp_path / "m.safetensors")
+    quick(learning_rate=Fraction(1, 100), tol=np.longdouble(0.1)).fit(X).save(tmp_path / "m.safetensors")
+    loaded = aefast.load(tmp_path / "m.safetensors")
+    assert loaded.learning_rate == 0.01 and loaded.tol == pytest.approx(0.1)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
 def test_feature_names_and_salt_and_pepper_extremes_are_saved(tmp_path):

@@ -125,3 +125,13 @@ def test_every_column_can_be_named(target: testing.Target) -> None:
     for column in range(D):
         with pytest.raises(aefast.NonFiniteError, match=rf"row 9, column {column}\)"):
             made.step(with_bad(9, column, np.nan, 10))
+
+
+def test_skipped_steps_do_not_count_in_the_epochs_loss() -> None:
+    x = data(40).copy()
+    made = make("vanilla mse", "numpy", nonfinite="skip", shuffle=False, batch_size=10)
+    clean = make("vanilla mse", "numpy", shuffle=False, batch_size=10).fit(x[:20], epochs=1).loss[0]
+    x[20:] = np.nan
+    assert made.fit(x, epochs=1).loss[0] == pytest.approx(clean, rel=1e-6)
+    x[:] = np.nan
+    assert np.isnan(made.fit(x, epochs=1).loss[0])

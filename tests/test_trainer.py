@@ -11,7 +11,7 @@ import pytest
 from models import MODELS, D, data, make
 
 import aefast
-from aefast import optimizers, schedules
+from aefast import epochs, optimizers, schedules
 
 X = data(50)
 WEIGHT = np.linspace(0.2, 2.0, len(X))
@@ -165,13 +165,24 @@ def test_the_seed_decides_start_order_and_noise() -> None:
 
 def test_learning_rates_follow_the_schedule_over_the_whole_run() -> None:
     made = make("vanilla mse", "numpy", optimizer="sgd", learning_rate=1.0, schedule="linear", warmup_steps=3)
-    rates = np.concatenate([made._scalars(4, 4, 2)[:, 0] for made.n_steps in (0, 4)])
-    assert np.allclose(rates, schedules.factors("linear", np.arange(8), 8, 3))
+    rates = []
+    for made.epoch, made.n_steps in ((0, 0), (1, 4)):
+        rates.append(epochs.scalars(made, 4, 4, 2)[:, 0])
+    steps = np.arange(8)
+    assert np.allclose(np.concatenate(rates), schedules.factors("linear", steps / 8, steps, 3))
+
+
+def test_a_schedule_moves_by_epochs_whatever_the_data() -> None:
+    made = make("vanilla mse", "numpy", optimizer="sgd", learning_rate=1.0, schedule="linear")
+    made.n_steps, made.epoch, made.first_epoch = 5000, 10, 10  # a second run, on other data
+    assert np.allclose(epochs.scalars(made, 4, 4, 12)[:, 0], 1 - np.arange(4) / 8)
+    made.position = 2  # the rest of the epoch
+    assert np.allclose(epochs.scalars(made, 2, 4, 12)[:, 0], [0.75, 0.625])
 
 
 def test_kl_warm_up_is_linear_in_epochs() -> None:
     made = make("variational", "numpy", kl_warmup_epochs=2.0, beta=3.0)
-    betas = np.concatenate([made._scalars(4, 4, 3)[:, 3] for made.epoch in (0, 1, 2)])
+    betas = np.concatenate([epochs.scalars(made, 4, 4, 3)[:, 3] for made.epoch in (0, 1, 2)])
     assert np.allclose(betas, 3.0 * np.minimum(np.arange(1, 13) / 8, 1))
 
 
@@ -180,7 +191,7 @@ def test_bias_corrections_go_on_through_epochs(rule: str) -> None:
     made = make(rule, "numpy")
     made.fit(X, epochs=2)
     expected = optimizers.get(rule).bias_corrections(np.array([9]))
-    assert np.allclose(made._scalars(1, 4, None)[0, 1:3], expected)
+    assert np.allclose(epochs.scalars(made, 1, 4, None)[0, 1:3], expected)
 
 
 def test_optimizer_settings_override_the_trainers() -> None:

@@ -78,6 +78,8 @@ class Outcome(NamedTuple):
     steps_done: int
     nonfinite: bool = False
     interrupted: bool = False
+    error: BaseException | None = None
+    """What a signal's handler raised within the run."""
 
 
 class Program(Protocol):
@@ -125,7 +127,7 @@ class Backend(Protocol):
 
 def available(name: str) -> Support:
     """Whether this backend runs on this machine; if not, why. Imports nothing heavy."""
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise unknown_name("backend", name, ("auto", *NAMES))
     support: Support = importlib.import_module(REGISTRY[name]).available()
     return support
@@ -141,7 +143,7 @@ def get(name: str) -> Backend:
 
 def declared(name: str) -> Backend:
     """The backend of that name whether or not it can run here; where it can't, it only answers `supports`."""
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise unknown_name("backend", name, NAMES)
     backend: Backend = importlib.import_module(REGISTRY[name]).backend()
     return backend

@@ -25,6 +25,7 @@ FEED_ARGS: dict[str, Callable[[Feed], Any]] = {
     "epoch": lambda feed: feed.epoch,
 }
 # Arguments of one step: which rows, and the scheduled numbers.
+BOUND = 8  # numbers of rows whose bound calls are kept
 STEP_ARGS = ("index", "rows", "lr", "c1", "c2", "beta", "clip_scale")
 
 
@@ -116,6 +117,8 @@ class InterpretedProgram:
             bound: tuple[list[_BoundCall], list[_BoundCall]] = ([], [])
             for phase in self.plan.phases:
                 bound[phase.kind == "update"].extend(self._bind(call, batch) for call in phase.calls)
+            while len(self._bound) >= BOUND:
+                del self._bound[next(iter(self._bound))]
             self._bound[batch] = bound
         return self._bound[batch]
 

@@ -8,7 +8,6 @@ on stderr; anything else is a bug and shows its trace.
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -17,7 +16,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from aefast import __version__
-from aefast.errors import BackendUnavailableError, NonFiniteError
+from aefast.errors import BackendUnavailableError, NonFiniteError, nearest
+
+DID_YOU_MEAN = ": did you mean {!r}?"
 
 # Command -> (module of this package with `configure_COMMAND(parser)`, its line in the help).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -114,13 +115,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser, chosen = _parser(named)
     if named is not None and named not in COMMANDS:
         parser.error(
-            f"there is no command {named!r}{_nearest(named, COMMANDS)}; known: {', '.join(COMMANDS)}"
+            f"there is no command {named!r}{nearest(named, COMMANDS, DID_YOU_MEAN)}; known: {', '.join(COMMANDS)}"
         )
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
         flag = unknown[0].partition("=")[0]
         where = chosen or parser
-        where.error(f"unknown argument {flag!r}{_nearest(flag, where._option_string_actions)}")
+        where.error(f"unknown argument {flag!r}{nearest(flag, where._option_string_actions, DID_YOU_MEAN)}")
     return arguments
 
 
@@ -129,7 +130,7 @@ def _parser(named: str | None) -> tuple[Parser, Parser | None]:
     parser = Parser(
         prog="aefast",
         usage="aefast COMMAND ... | --help | --version",
-        description="The fastest way to train an autoencoder. New here? Run: aefast demo\n\ncommands:\n"
+        description="Autoencoders, trained fast. New here? Run: aefast demo\n\ncommands:\n"
         + "\n".join(f"  {name:12} {line}" for name, (_, line) in COMMANDS.items()),
         epilog=EXAMPLES,
     )
@@ -143,8 +144,3 @@ def _parser(named: str | None) -> tuple[Parser, Parser | None]:
             chosen = sub
             getattr(importlib.import_module(f"aefast.cli.{module}"), f"configure_{name}")(sub)
     return parser, chosen
-
-
-def _nearest(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f": did you mean {near[0]!r}?" if near else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from aefast.cli import flags, info, sources
 from aefast.data import writers
+from aefast.errors import NonFiniteError
 
 LOGS = {".csv": "CSVLogger", ".jsonl": "JSONLLogger"}
 DESCRIPTION = """\
@@ -65,16 +66,16 @@ def fit(arguments: argparse.Namespace) -> int:
         chosen["scaling"] = "pixel"
     show = arguments.verbose or (sys.stderr.isatty() and not arguments.quiet)
     model = flags.MODELS[arguments.model](**chosen, verbose=int(show))
-    began, interrupted = time.perf_counter(), False
+    began, ended = time.perf_counter(), None
     with ExitStack() as stack:
         callbacks = _loggers(arguments.log, stack)
         try:
             with sources.sparse_is_input(data.X):
                 model.fit(data.X, X_val=X_val, callbacks=callbacks)
-        except KeyboardInterrupt:
-            if not hasattr(model, "trainer_") or model.trainer_.n_steps == 0:
+        except (KeyboardInterrupt, NonFiniteError, OSError) as error:
+            if not hasattr(model, "trainer_"):  # nothing was learned
                 raise
-            interrupted = True
+            ended = error
     seconds = time.perf_counter() - began
     if data.names is not None:
         import numpy as np
@@ -84,9 +85,11 @@ def fit(arguments: argparse.Namespace) -> int:
     held_out = model.early_stopping and X_val is None
     seen = _rows_seen(model, data.X.shape[0], model.validation_fraction if held_out else 0.0)
     line = _summary(model, data.X.shape[0], seen / seconds, seconds)
-    if interrupted:
-        print(f"aefast: interrupted; {line}; saved as far as it has come to {arguments.out}", file=sys.stderr)
-        return 130
+    if ended is not None:
+        stopped = isinstance(ended, KeyboardInterrupt)
+        why = "interrupted" if stopped else str(ended)
+        print(f"aefast: {why}; {line}; saved as far as it has come to {arguments.out}", file=sys.stderr)
+        return 130 if stopped else 1
     sources.say(arguments, f"{line}; saved to {arguments.out}")
     return 0
 

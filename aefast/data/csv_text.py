@@ -51,7 +51,7 @@ def read_csv(
         _explain(path, separator, names, wanted, len(first), error)
     notes = selection.note(names, path.name)
     if names is not None and first[0].strip() == "" and 0 in wanted and _counts(X[:, wanted.index(0)]):
-        notes = (
+        notes += (
             f"{path.name}: the first column has no name and counts the rows; leave it out with --drop 1",
         )
     return X, None if names is None else tuple(names[i] for i in wanted), notes

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast.data.selection import MISSING, Selection, drop_hint, listed, nearest
+from aefast.data.selection import MISSING, Selection, drop_hint, listed
+from aefast.errors import nearest
 
 EXTRA = "pip install 'aefast[io]'"
 PARTS = ("train", "test")

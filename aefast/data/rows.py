@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from aefast.data.sparse import SparseRows
 
 NUMERIC_KINDS = "fiub"
+# Between these a sum of any number of weights, and a quotient of two, is an ordinary float64.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
@@ -48,14 +50,54 @@ def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
 
 
 def as_weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
-    """Row weights (n,) float64, finite and at least 0, not all 0; None stays None."""
+    """Row weights (n,) float64, finite and at least 0, not all 0; one number is every row's, and None stays None.
+
+    Weights so small or large that sums of them would under- or overflow come divided by the largest: only ratios count.
+    """
     if sample_weight is None:
         return None
-    weights = np.ascontiguousarray(sample_weight, np.float64)
+    weights = _reals("sample_weight", sample_weight)
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
-    if weights.shape != (n,):
-        raise ValueError(f"sample_weight must have shape ({n},), one per row, but has shape {weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("sample_weight must be finite, at least 0, and not all zero")
+    largest = _check_shares("sample_weight", weights, n, "row")
+    return weights if SMALLEST <= largest <= LARGEST else weights / largest
+
+
+def as_feature_weight(feature_weight: Any, d: int) -> NDArray[np.float64] | None:
+    """Feature weights (d,) float64, finite and at least 0, not all 0; None stays None."""
+    if feature_weight is None:
+        return None
+    weights = _reals("feature_weight", feature_weight)
+    _check_shares("feature_weight", weights, d, "feature")
     return weights
+
+
+def _reals(name: str, value: Any) -> NDArray[np.float64]:
+    """Contiguous float64 of the value's shape; TypeError for what isn't real numbers."""
+    came = type(value).__name__
+    if not hasattr(value, "tocsr"):  # NumPy would make one object of a sparse matrix
+        try:
+            array = np.asarray(value)
+            kind = array.dtype.kind
+            if kind in NUMERIC_KINDS and array.dtype.itemsize <= 8:
+                return np.asarray(array, np.float64, order="C")
+            came = f"{came} of dtype {array.dtype}"
+            texts = kind == "O" and any(isinstance(x, (str, bytes)) for x in array.flat)
+            if kind in "fO" and not texts:
+                with np.errstate(over="ignore"):  # a long double beyond float64: infinity is refused
+                    return np.asarray(array, np.float64, order="C")
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise TypeError(f"{name} must hold real numbers, or be None, but is {came}; give an array of float64")
+
+
+def _check_shares(name: str, weights: NDArray[np.float64], n: int, each: str) -> float:
+    """The largest of weights that must be (n,), finite, at least 0 and not all 0."""
+    if weights.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one per {each}, but has shape {weights.shape}")
+    least, largest = float(np.minimum.reduce(weights)), float(np.maximum.reduce(weights))
+    if least >= 0 and 0 < largest < np.inf:  # NaN compares false
+        return largest
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    why = f"that of {each} {bad[0]} is {weights[bad[0]]}" if len(bad) else "all are 0"
+    raise ValueError(f"{name} must be finite, at least 0, and not all zero, but {why}")

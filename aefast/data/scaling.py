@@ -109,8 +109,21 @@ def mean_and_variance(X: NDArray[Any], weight: F64 | None = None) -> tuple[F64, 
     return mean, squares / max(total, np.finfo(np.float64).tiny)
 
 
+def _check_range(X: NDArray[Any], statistic: F64) -> None:
+    """ValueError for a column whose squares or span float64 can't hold."""
+    bad = np.flatnonzero(~np.isfinite(statistic))
+    if len(bad):
+        low, high = column_range(X)
+        raise ValueError(
+            f"column {bad[0]} reaches from {low[bad[0]]:g} to {high[bad[0]]:g}, too far to be scaled in float64; "
+            "divide it by a constant first"
+        )
+
+
 def _standard(X: NDArray[Any], weight: F64 | None) -> Scaling:
-    mean, variance = mean_and_variance(X, weight)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = mean_and_variance(X, weight)
+    _check_range(X, mean + variance)
     # The rounding error that a constant column of this mean may show as variance.
     noise = len(X) * np.finfo(np.float64).eps
     constant = variance <= noise * variance + (noise * mean) ** 2
@@ -119,7 +132,9 @@ def _standard(X: NDArray[Any], weight: F64 | None) -> Scaling:
 
 def _minmax(X: NDArray[Any], weight: F64 | None) -> Scaling:
     low, high = column_range(X, None if weight is None else weight > 0)
-    span = high - low
+    with np.errstate(over="ignore"):
+        span = high - low
+    _check_range(X, span)
     tiny = np.finfo(np.float64).tiny
     return Scaling(shift=low, scale=np.where(span > tiny, 1.0 / np.maximum(span, tiny), 1.0))
 

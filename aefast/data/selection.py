@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from aefast.errors import nearest
 
 MISSING = "fill in or remove such rows first (sklearn.impute), or leave the column out with --drop"
 
@@ -74,9 +75,3 @@ def listed(names: Sequence[str], what: str) -> str:
 def drop_hint(names: Iterable[str]) -> str:
     """`leave out with --drop a,b`, as a shell takes it."""
     return "leave out with --drop " + shlex.quote(",".join(names))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`(did you mean ...?)`, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""

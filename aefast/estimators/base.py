@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from aefast import activations, optimizers
-from aefast.callbacks import Callback, History
+from aefast.callbacks import Callback, History, as_callbacks
 from aefast.data.rows import as_weights
-from aefast.data.scaling import Scaling, column_range
+from aefast.data.scaling import Scaling
 from aefast.estimators import parameters, training, validation
+from aefast.estimators.recipe import Recipe
 from aefast.estimators.training import Data
-from aefast.regularizers import Corruption, Sparsity
-from aefast.topology import Topology
 from aefast.trainer import Trainer
 
 Array = NDArray[Any]
-# salt_and_pepper's two extremes in scaled space; standard: two deviations. None: those of the data.
-EXTREMES: dict[str | None, tuple[float, float]] = {
-    "standard": (-2.0, 2.0),
-    "minmax": (0.0, 1.0),
-    "pixel": (0.0, 1.0),
-}
 
 
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+def lowest_where_nan(scores: Array) -> Array:
+    """The scores; a row so far out that its loss overflowed is the least normal of all, not one without a place."""
+    return np.where(np.isnan(scores), -np.inf, scores).astype(scores.dtype)
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe):  # type: ignore[misc]
     """Base of the dense estimators; see `Autoencoder` for the parameters.
 
     A subclass adds its parameters, and through `own_options` and the methods below what they mean.
     """
-
-    variational: ClassVar[bool] = False
-    own_options: ClassVar[tuple[str, ...]] = ()
-    """Constructor parameters of the kind that the Trainer takes under the same names."""
 
     n_components_: int
     hidden_layer_sizes_: tuple[int, ...]
@@ -47,6 +41,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     loss_curve_: list[float]
     validation_loss_curve_: list[float]
     n_iter_: int
+    _fitted_parameters: dict[str, Any]
+    """The constructor's parameters as the last fit found them: what the trainer was made from."""
 
     def fit(
         self,
@@ -77,9 +73,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         TypeError, ValueError
-            For parameters and data that can't be; nothing has changed then.
+            For parameters and data that can't be. Whatever is raised before the first step, also by Ctrl-C: the estimator is
+            as it was. Afterwards it holds what was learned so far.
         """
         self._check_parameters()
+        watchers = as_callbacks(callbacks)
         rows = validation.rows(self, X)
         weight = as_weights(sample_weight, len(rows))
         fresh = not (self.warm_start and hasattr(self, "trainer_"))
@@ -89,10 +87,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             data.X_val = validation.rows(self, X_val, name="X_val")
             if data.X_val.shape[1] != rows.shape[1]:
                 raise ValueError(f"X_val has {data.X_val.shape[1]} features, but X has {rows.shape[1]}")
+            validation.same_names(X, X_val)
         elif self.early_stopping:
             data = training.split(rows, weight, float(self.validation_fraction), seed)
-        self._prepare(X, data, fresh, seed)
-        training.run(self, data, callbacks)
+        before = dict(vars(self))
+        n_steps = 0 if fresh else self.trainer_.n_steps
+        try:
+            self._prepare(X, data, fresh, seed)
+            training.run(self, data, watchers)
+        except BaseException:
+            if not hasattr(self, "trainer_") or self.trainer_.n_steps == n_steps:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+            raise
         return self
 
     def partial_fit(self, X: ArrayLike, y: object = None, *, sample_weight: ArrayLike | None = None) -> Self:
@@ -103,8 +110,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         data = Data(rows, weight)
         fresh = not hasattr(self, "trainer_")
         self._prepare(X, data, fresh, parameters.seed_of(self.random_state), whole_run=False)
-        self.trainer_.abandon_epoch()  # of a fit that was interrupted
-        self.loss_curve_.append(float(self.trainer_.fit_epoch(rows, weight)))
+        with self.trainer_.exclusively():
+            self.trainer_.abandon_epoch()  # of a fit that was interrupted
+            self.loss_curve_.append(self.trainer_.run_epoch(rows, weight))
+        if self.validation_loss_curve_:
+            self.validation_loss_curve_.append(math.nan)
         self.n_iter_ += 1
         return self
 
@@ -126,7 +136,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def score_samples(self, X: ArrayLike) -> Array:
         """(n,): minus the reconstruction loss of each row of X (n, d), in scaled space. Higher is more normal."""
         rows = self._targets(X)
-        return -self.trainer_.sample_losses(rows)
+        return lowest_where_nan(-self.trainer_.sample_losses(rows))
 
     def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
         """The (weighted) mean of `score_samples`."""
@@ -145,7 +155,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return np.asarray(self.trainer_.parameters["encoder.0.weight"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the fitted model to a .safetensors file, which `aefast.load` reads; no pickle in it."""
+        """Writes the model, with the parameters that it was fitted with, to a .safetensors file; `aefast.load` reads it.
+
+        No pickle in it. Raises TypeError for what such a file can't hold, OSError where it can't be written.
+        """
         from aefast.io.models import save
 
         save(self, path)
@@ -160,10 +173,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         if not fresh:
             validation.match(self, X, reset=False)
+            parameters.check_unchanged(self, self._fitted_parameters)
             self._check_targets(data, self.scaling_)
-            if "auto" in (self.learning_rate, self.schedule):
-                # A rate that fell to 0 at the end of the first run couldn't go on from there.
-                self.trainer_.learning_rate, self.trainer_.schedule = self._rate(whole_run=False)
+            trainer = self.trainer_
+            # An "auto" rate that fell to 0 at the end of the first run couldn't go on from there.
+            trainer.learning_rate, trainer.schedule = self._rate(whole_run=False)
+            trainer.warmup_steps, trainer.clip_norm = self.warmup_steps, self.clip_norm
+            trainer.shuffle = bool(self.shuffle)
+            if not isinstance(self.batch_size, str):
+                trainer.batch_size = int(self.batch_size)
+            trainer.set_num_threads(self.n_threads)
+            self._fitted_parameters = self.get_params(deep=False)
             return
         n, d = data.X.shape
         n_components = (
@@ -189,105 +209,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.n_components_, self.hidden_layer_sizes_ = n_components, sizes
         self.scaling_, self.trainer_ = scaling, trainer
         self.loss_curve_, self.validation_loss_curve_, self.n_iter_ = [], [], 0
-
-    def make_trainer(
-        self,
-        topology: Topology,
-        scaling: Scaling,
-        corruption: Corruption | None,
-        *,
-        seed: int,
-        batch_size: int,
-        weight_decay: float,
-        whole_run: bool = False,
-    ) -> Trainer:
-        """An untrained Trainer with this estimator's settings; `whole_run`: the number of its epochs is known."""
-        same = "loss reduction optimizer warmup_steps clip_norm ema backend dtype n_threads shuffle"
-        options = {name: getattr(self, name) for name in (*same.split(), *self.own_options)}
-        options["learning_rate"], options["schedule"] = self._rate(whole_run=whole_run)
-        return Trainer(
-            topology,
-            scaling=scaling,
-            corruption=corruption,
-            sparsity=self._sparsity(),
-            seed=seed,
-            batch_size=batch_size,
-            weight_decay=weight_decay,
-            **options,
-        )
-
-    def _topology(self, n_features: int, n_components: int, hidden: tuple[int, ...]) -> Topology:
-        output = self.output_activation
-        if output == "auto":
-            output = "sigmoid" if self.loss == "bce" else "identity"
-        if self.loss == "bce" and output != "sigmoid":
-            raise ValueError(
-                f"loss='bce' needs output_activation='sigmoid' (or 'auto'), but it is {output!r}"
-            )
-        return Topology.mlp(
-            (n_features, *hidden, n_components, *hidden[::-1], n_features),
-            activation=self.activation,
-            latent_activation=self._latent_activation(),
-            output_activation=output,
-            tied_weights=getattr(self, "tied_weights", False),
-            variational=self.variational,
-        )
-
-    def _rate(self, *, whole_run: bool) -> tuple[float, str]:
-        """The learning rate and the schedule."""
-        rule = optimizers.get(self.optimizer)
-        rate, schedule = parameters.auto_rate(self.learning_rate, self.schedule, rule, whole_run)
-        return (rate if rule.learning_rate is None else rule.learning_rate), schedule
-
-    def _decay(self, n: int, d: int, *, whole_run: bool) -> float:
-        """The weight decay for rows (n, d)."""
-        if not isinstance(self.weight_decay, str):
-            return float(self.weight_decay)
-        if not whole_run:
-            return 0.0
-        return parameters.auto_decay(n, d, self.reduction, optimizers.get(self.optimizer))
-
-    def _auto_batch(self, n: int, whole_run: bool) -> int:
-        # Kullback-Leibler sparsity compares with the mean over a batch; a stream's pieces tell nothing about its length.
-        if not whole_run or getattr(self, "sparsity", None) == "kl":
-            return min(parameters.AUTO_BATCH, n)
-        return parameters.auto_batch(n)
-
-    def _auto_components(self, n_features: int) -> int:
-        return parameters.auto_components(n_features)
-
-    def _latent_activation(self) -> str:
-        name: str = getattr(self, "latent_activation", "identity")
-        return "identity" if name == "auto" else name
-
-    def _scaling_name(self) -> str | None:
-        if self.scaling == "auto":
-            return None if self.loss == "bce" else "standard"
-        name: str | None = self.scaling
-        return name
-
-    def _corruption(self, X: Array) -> Corruption | None:
-        if getattr(self, "corruption", None) is None:
-            return None
-        extremes = EXTREMES.get(self._scaling_name())
-        if extremes is None and self.corruption == "salt_and_pepper":
-            low, high = column_range(X)
-            extremes = float(low.min()), float(high.max())
-        return Corruption(self.corruption, float(self.corruption_level), *(extremes or (0.0, 1.0)))
-
-    def _sparsity(self) -> Sparsity | None:
-        if getattr(self, "sparsity", None) is None:
-            return None
-        code = activations.get(self._latent_activation())
-        if self.sparsity == "kl" and not (code.low >= 0 and code.high <= 1):
-            raise ValueError(
-                f"sparsity='kl' needs a code in (0, 1), but latent_activation={code.name!r} isn't bounded to it; "
-                "choose latent_activation='sigmoid', or sparsity='l1'"
-            )
-        return Sparsity(self.sparsity, float(self.sparsity_weight), float(self.rho))
+        self._fitted_parameters = self.get_params(deep=False)
 
     def _check_targets(self, data: Data, scaling: Scaling) -> None:
-        if self.loss == "bce":
+        loss = (
+            self.trainer_.settings.loss
+            if hasattr(self, "trainer_") and scaling is self.scaling_
+            else self.loss
+        )
+        if loss == "bce":
             validation.unit_interval(data.X, scaling)
             if data.X_val is not None:
                 validation.unit_interval(data.X_val, scaling, name="X_val")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Iterable
-from numbers import Integral, Real
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
-from aefast import activations, backends, losses, optimizers, regularizers, schedules
+from aefast import activations, backends, checks, losses, optimizers, regularizers, schedules, threads
+from aefast.checks import Check, boolean, choice, integer, real
 from aefast.data import scaling
-from aefast.errors import unknown_name
 
-Check = Callable[[str, Any], None]
 T = TypeVar("T")
 
 AUTO_COMPONENTS = 32
@@ -34,83 +32,13 @@ AUTO_DECAY, AUTO_DECAY_ROWS, AUTO_DECAY_FEATURES = 20.0, 100, 40
 DTYPES = ("float32", "float64", "bfloat16")
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-
-
-def integer(low: int, *words: str | None) -> Check:
-    """An integer of at least `low`, or one of `words`."""
-
-    def check(name: str, value: Any) -> None:
-        if any(value is w if w is None else isinstance(value, str) and value == w for w in words):
-            return
-        wanted = f"{name} must be an integer of at least {low}" + "".join(f" or {w!r}" for w in words)
-        if not _is_integer(value):
-            raise TypeError(f"{wanted}, but is {value!r} ({type(value).__name__})")
-        if int(value) < low:
-            raise ValueError(f"{wanted}, but is {value!r}")
-
-    return check
-
-
-def real(
-    low: float,
-    high: float = math.inf,
-    *,
-    above: bool = False,
-    below: bool = False,
-    none: bool = False,
-    auto: bool = False,
-) -> Check:
-    """A finite number in [low, high], without its ends where `above` or `below` is set; None or "auto" where allowed."""
-
-    def check(name: str, value: Any) -> None:
-        if (none and value is None) or (auto and isinstance(value, str) and value == "auto"):
-            return
-        interval = f"{'(' if above else '['}{low:g}, {high:g}{')' if below or math.isinf(high) else ']'}"
-        wanted = (
-            f"{name} must be a number in {interval}"
-            + (" or None" if none else "")
-            + (" or 'auto'" if auto else "")
-        )
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"{wanted}, but is {value!r} ({type(value).__name__})")
-        number = float(value)
-        outside = number < low or number > high or (above and number == low) or (below and number == high)
-        if not math.isfinite(number) or outside:
-            raise ValueError(f"{wanted}, but is {value!r}")
-
-    return check
-
-
-def choice(known: Iterable[str], *, none: bool = False, extra: tuple[str, ...] = ()) -> Check:
-    """A name out of a table (or `extra`), or None where allowed."""
-    names = (*known, *extra)
-
-    def check(name: str, value: Any) -> None:
-        if none and value is None:
-            return
-        if not isinstance(value, str) or value not in names:
-            raise unknown_name(name, value, [*names, *(["None"] if none else [])])
-
-    return check
-
-
-def boolean(name: str, value: Any) -> None:
-    """True or False, NumPy's included."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, but is {value!r} ({type(value).__name__})")
-
-
 def widths(name: str, value: Any) -> None:
     """The word "auto", or the widths from the input's side to the code; () for none."""
     if isinstance(value, str) and value == "auto":
         return
     sizes = hidden_widths(value)
     if sizes is None:
-        raise TypeError(
-            f"{name} must be 'auto' or a tuple of widths such as (256, 64) or (), but is {value!r}"
-        )
+        raise checks.wrong_type(f"{name} must be 'auto' or a tuple of widths such as (256, 64) or ()", value)
     for size in sizes:
         integer(1)(f"each of {name}", size)
 
@@ -120,9 +48,29 @@ def optimizer(name: str, value: Any) -> None:
     optimizers.get(value)
 
 
+def random_state(name: str, value: Any) -> None:
+    """None, a seed, or one of NumPy's generators, from which a seed is drawn."""
+    if value is None or value is np.random or isinstance(value, (np.random.RandomState, np.random.Generator)):
+        return
+    if not checks.is_integer(value):
+        raise checks.wrong_type(
+            f"{name} must be None, an integer in [0, 2^64), a numpy.random.RandomState or a numpy.random.Generator",
+            value,
+        )
+    checks.seed(name, value)
+
+
+def verbosity(name: str, value: Any) -> None:
+    """True or False, or an integer of at least 0."""
+    if not isinstance(value, (bool, np.bool_)):
+        integer(0)(name, value)
+
+
 def hidden_widths(value: Any) -> tuple[Any, ...] | None:
     """One width or a sequence of them as a tuple; None if it is neither."""
-    if _is_integer(value):
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if checks.is_integer(value):
         return (value,)
     if isinstance(value, (tuple, list, np.ndarray)):
         return tuple(value)
@@ -180,8 +128,10 @@ RULES: dict[str, Check] = {
     "n_iter_no_change": integer(1),
     "backend": choice(backends.NAMES, extra=("auto",)),
     "dtype": choice(DTYPES),
-    "n_threads": integer(1, None),
+    "n_threads": integer(1, None, high=threads.MAX_THREADS),
     "warm_start": boolean,
+    "random_state": random_state,
+    "verbose": verbosity,
 }
 
 
@@ -190,6 +140,31 @@ def check(parameters: dict[str, Any]) -> None:
     for name, value in parameters.items():
         if name in RULES:
             RULES[name](name, value)
+
+
+# What a model that learns on can take up anew; everything else it was made from.
+CHANGEABLE = frozenset(
+    {
+        *("learning_rate", "schedule", "warmup_steps", "clip_norm", "batch_size", "epochs", "shuffle"),
+        *("tol", "n_iter_no_change", "early_stopping", "validation_fraction"),
+        *("n_threads", "warm_start", "random_state", "verbose"),
+    }
+)
+
+
+def check_unchanged(estimator: Any, fitted: dict[str, Any]) -> None:
+    """ValueError for a parameter that has changed since the fit and that the fitted model can't take up."""
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in CHANGEABLE and not _same(value, fitted[name]):
+            raise ValueError(
+                f"the model was fitted with {name}={fitted[name]!r} and can't learn on with {value!r}; set it back, or fit "
+                "anew with warm_start=False"
+            )
+
+
+def _same(a: Any, b: Any) -> bool:
+    sizes = hidden_widths(a), hidden_widths(b)
+    return bool(a == b) if None in sizes else list(sizes[0] or ()) == list(sizes[1] or ())
 
 
 def auto_components(n_features: int) -> int:
@@ -240,12 +215,14 @@ def auto_decay(n: int, d: int, reduction: str, rule: optimizers.Optimizer) -> fl
     return mean if reduction == "mean" else mean * d
 
 
-def seed_of(random_state: Any) -> int:
-    """An integer is the seed itself; None and a RandomState draw one."""
+def seed_of(value: Any) -> int:
+    """The seed that a `random_state` stands for: an integer is the seed itself; None and generators draw one."""
     from sklearn.utils import check_random_state
 
-    if _is_integer(random_state):
-        if not 0 <= int(random_state) < 1 << 64:
-            raise ValueError(f"random_state must be in [0, 2**64), but is {random_state!r}")
-        return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    random_state("random_state", value)
+    if checks.is_integer(value):
+        return int(value)
+    most = np.iinfo(np.int32).max
+    if isinstance(value, np.random.Generator):
+        return int(value.integers(most))
+    return int(check_random_state(value).randint(most))

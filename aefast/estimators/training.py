@@ -56,6 +56,7 @@ def run(estimator: Any, data: Data, callbacks: Iterable[Any]) -> None:
     history = History(estimator.loss_curve_, estimator.validation_loss_curve_)
     trainer = estimator.trainer_
     trainer.abandon_epoch()  # of an earlier fit that was interrupted
+    trainer.first_epoch = trainer.epoch
     loop.run(
         trainer,
         estimator,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import _get_feature_names, check_array, validate_data
 
 from aefast.data.scaling import Scaling, blocks, column_range
 from aefast.data.sparse import SparseRows
@@ -56,6 +56,17 @@ def rows(estimator: Any, X: Any, *, name: str = "X") -> Any:
 def match(estimator: Any, X: Any, *, reset: bool) -> None:
     """Takes X's number and names of features (reset), or holds them against those of fit; ValueError if they differ."""
     validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def same_names(X: Any, X_val: Any) -> None:
+    """ValueError where both have names of features, and others or in another order."""
+    names, others = (_get_feature_names(x) for x in (X, X_val))
+    if names is not None and others is not None and list(names) != list(others):
+        first = next(i for i, (a, b) in enumerate(zip(names, others, strict=True)) if a != b)
+        raise ValueError(
+            f"X_val must have the columns of X in the same order, but its column {first} is {others[first]!r}, "
+            f"not {names[first]!r}; use X_val[X.columns]"
+        )
 
 
 def code_rows(estimator: Any, Z: Any, n_components: int) -> Any:

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from aefast import random
+from aefast.checks import integer
 from aefast.estimators import likelihood, parameters
-from aefast.estimators.base import BaseAutoencoder
+from aefast.estimators.base import BaseAutoencoder, lowest_where_nan
 from aefast.optimizers import Optimizer
 
 
@@ -108,7 +109,7 @@ class VariationalAutoencoder(BaseAutoencoder):
 
         Without random_state the model's own seed draws, so that the same call gives the same rows.
         """
-        parameters.integer(1)("n_samples", n_samples)
+        integer(1)("n_samples", n_samples)
         check_is_fitted(self, "trainer_")
         seed = self.trainer_.seed if random_state is None else parameters.seed_of(random_state)
         stream = random.stream_word(random.STREAM_SAMPLE)
@@ -119,7 +120,7 @@ class VariationalAutoencoder(BaseAutoencoder):
 
         E_q[log p(x|z)] is the mean over n_samples draws. ValueError for loss="huber", which has no likelihood.
         """
-        parameters.integer(1)("n_samples", n_samples)
+        integer(1)("n_samples", n_samples)
         rows = self._targets(X)
         return self.trainer_.elbo(rows, n_samples)
 
@@ -128,13 +129,13 @@ class VariationalAutoencoder(BaseAutoencoder):
 
         At least the ELBO on average, and tighter with more samples (Burda, Grosse & Salakhutdinov 2016).
         """
-        parameters.integer(1)("n_importance_samples", n_importance_samples)
+        integer(1)("n_importance_samples", n_importance_samples)
         rows = self._targets(X)
         return likelihood.importance_weighted(self.trainer_, rows, n_importance_samples)
 
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """(n,): the ELBO of each row of X (n, d), in nats. Higher is more normal."""
-        return self.elbo(X)
+        return lowest_where_nan(self.elbo(X))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

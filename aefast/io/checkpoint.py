@@ -58,11 +58,14 @@ class Progress:
 
     n_steps: int
     epoch: int
+    first_epoch: int
     position: int
     epoch_loss: float
+    epoch_skipped: float
 
     def __post_init__(self) -> None:
-        headers.check_counts(n_steps=self.n_steps, epoch=self.epoch, position=self.position)
+        counts = {name: value for name, value in vars(self).items() if not isinstance(value, float)}
+        headers.check_counts(**counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +126,6 @@ def load(cls: type[Trainer], path: str | os.PathLike[str], backend: str | None) 
 def _restored(
     cls: type[Trainer], header: Header, tensors: dict[str, NDArray[Any]], backend: str | None
 ) -> Trainer:
-    headers.check_threads(header.options.n_threads)
     rule = dict(header.optimizer)
     optimizer = headers.build(type(optimizers.get(rule.pop("name", None))), rule, "the optimizer")
     _check_tensors(header, optimizer.n_slots, tensors)

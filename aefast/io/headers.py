@@ -19,7 +19,6 @@ T = TypeVar("T")
 Shape = tuple[int, ...]
 Dtypes = tuple[str, ...]
 COUNT_LIMIT = 1 << 63
-MAX_THREADS = 4096  # a file that asks for more doesn't know any machine
 
 
 def build(cls: type[T], data: Any, what: str = "the header") -> T:
@@ -45,12 +44,6 @@ def check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if not 0 <= count < COUNT_LIMIT:
             raise ValueError(f"{name} must be in [0, 2^63), but is {count}")
-
-
-def check_threads(n_threads: int | None) -> None:
-    """ValueError for a number that no machine has."""
-    if n_threads is not None and not 1 <= n_threads <= MAX_THREADS:
-        raise ValueError(f"n_threads must be in [1, {MAX_THREADS}] in a file, but is {n_threads}")
 
 
 def parameter_shapes(topology: Topology) -> dict[str, Shape]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -51,12 +51,11 @@ class Header:
     seed: int
     batch_size: int
     weight_decay: float
-    n_steps: int
     epoch: int
 
     def __post_init__(self) -> None:
         learned, d = self.learned, self.topology.n_features
-        headers.check_counts(n_iter_=learned.n_iter_, n_steps=self.n_steps, epoch=self.epoch)
+        headers.check_counts(n_iter_=learned.n_iter_, epoch=self.epoch)
         if (learned.n_features_in_, learned.n_components_) != (d, self.topology.n_components):
             raise ValueError("n_features_in_ and n_components_ aren't those of its topology")
         if self.feature_names and len(self.feature_names) != d:
@@ -75,16 +74,24 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator, "trainer_")
+    if type(estimator) not in _known().values():
+        raise TypeError(
+            f"save knows aefast's own estimators ({', '.join(_known())}), but this is a {type(estimator).__name__}; "
+            "keep others with joblib.dump"
+        )
     trainer = estimator.trainer_
     stored = [name for name, p in trainer.topology.parameters.items() if not p.alias]
     weights = trainer.ema_parameters
     tensors: dict[str, NDArray[Any]] = {WEIGHTS + name: weights[name] for name in stored}
     if trainer.scaling.shift is not None:
         tensors |= {"scaling.shift": trainer.scaling.shift, "scaling.scale": trainer.scaling.scale}
-    params = {name: _plain(value) for name, value in estimator.get_params(deep=False).items()}
+    params = dict(estimator._fitted_parameters)
+    if params["random_state"] is not None and not isinstance(params["random_state"], Integral):
+        params["random_state"] = trainer.seed  # what a generator drew
+    params = {name: _plain(name, value) for name, value in params.items()}
     header = Header(
         estimator=type(estimator).__name__,
-        params=params | {"random_state": _seed(estimator.random_state, trainer.seed)},
+        params=params,
         learned=Learned(**{f.name: getattr(estimator, f.name) for f in dataclasses.fields(Learned)}),
         feature_names=list(getattr(estimator, "feature_names_in_", ())),
         hidden_layer_sizes=list(estimator.hidden_layer_sizes_),
@@ -94,7 +101,6 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         seed=trainer.seed,
         batch_size=trainer.batch_size,
         weight_decay=trainer.settings.weight_decay,
-        n_steps=trainer.n_steps,
         epoch=trainer.epoch,
     )
     container.write(path, FORMAT, VERSION, dataclasses.asdict(header), tensors)
@@ -133,21 +139,21 @@ def _restored(header: Header, tensors: dict[str, NDArray[Any]], backend: str | N
         weight_decay=header.weight_decay,
     )
     trainer.load_parameters({name: tensors[WEIGHTS + name] for name in shapes})
-    trainer.n_steps, trainer.epoch = header.n_steps, header.epoch
+    # The optimizer's slots aren't in the file: they begin anew, and with them its steps.
+    trainer.epoch = header.epoch
     for field in dataclasses.fields(Learned):
         setattr(estimator, field.name, getattr(header.learned, field.name))
     if header.feature_names:
         estimator.feature_names_in_ = np.array(header.feature_names, dtype=object)
     estimator.hidden_layer_sizes_ = tuple(header.hidden_layer_sizes)
     estimator.scaling_, estimator.trainer_ = scaling, trainer
+    estimator._fitted_parameters = estimator.get_params(deep=False)
     return estimator
 
 
 def _unfitted(header: Header) -> Any:
     """The estimator with its constructor's parameters, each checked as `fit` would."""
-    from aefast import estimators
-
-    known = {name: getattr(estimators, name) for name in estimators.__all__}
+    known = _known()
     if header.estimator not in known:
         raise unknown_name("model class", header.estimator, known)
     cls = known[header.estimator]
@@ -158,23 +164,35 @@ def _unfitted(header: Header) -> Any:
     params = {name: _revived(value) for name, value in header.params.items()}
     estimator = cls(**params)
     estimator._check_parameters()
-    headers.check_threads(params.get("n_threads"))
-    for name in ("random_state", "verbose"):
-        value = params.get(name)
-        if not (value is None or isinstance(value, int)):
-            raise TypeError(f"{name} must be an integer, but is {type(value).__name__}")
     return estimator
 
 
-def _plain(value: Any) -> Any:
+def _known() -> dict[str, Any]:
+    from aefast import estimators
+
+    return {name: getattr(estimators, name) for name in estimators.__all__}
+
+
+def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON knows it."""
     if isinstance(value, optimizers.Optimizer):
-        return {"optimizer": value.name, **dataclasses.asdict(value)}
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
+        fields = {field: _plain(f"{name}.{field}", item) for field, item in dataclasses.asdict(value).items()}
+        return {"optimizer": value.name, **fields}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (tuple, list)):
-        return {"tuple": [_plain(item) for item in value]}
-    return value if value is None or isinstance(value, (bool, int, float, str)) else None
+        return {"tuple": [_plain(name, item) for item in value]}
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(
+        f"{name} is a {type(value).__name__}, which no file can hold; keep the model with joblib.dump"
+    )
 
 
 def _revived(value: Any) -> Any:
@@ -186,10 +204,3 @@ def _revived(value: Any) -> Any:
             raise TypeError(f"a parameter can't be an object of {', '.join(value)}")
         return tuple(_revived(item) for item in value["tuple"])
     return value
-
-
-def _seed(random_state: Any, drawn: int) -> int | None:
-    """An integer or None as given; of a RandomState, the seed that it drew."""
-    if random_state is None:
-        return None
-    return int(random_state) if isinstance(random_state, Integral) else drawn

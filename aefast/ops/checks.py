@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import backends
+from aefast.checks import integer, seed, wrong_type
 from aefast.errors import BackendUnavailableError
 
 Array = NDArray[Any]
+# Noise has the epoch as one word of its address (`aefast.random`).
+epoch_number = integer(0, high=2**32 - 1)
+# Work to find out whether two views of one buffer share an element; beyond it they count as sharing.
+OVERLAP_WORK = 10_000
 
 
 def implementation(
@@ -57,3 +62,63 @@ def output(name: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
     return out
+
+
+def noise_address(seed_value: Any, epoch: Any) -> None:
+    """`seed` in [0, 2^64) and `epoch` in [0, 2^32)."""
+    seed("seed", seed_value)
+    epoch_number("epoch", epoch)
+
+
+def integers(name: str, value: Any) -> NDArray[np.int64]:
+    """A contiguous int64 array of what holds integers already; floats and masks aren't rounded or looked up."""
+    array = np.asarray(value)
+    if array.size and array.dtype.kind not in "iu":
+        hint = "; numpy.flatnonzero makes one of a mask" if array.dtype.kind == "b" else ""
+        raise TypeError(f"{name} must be of an integer dtype, but is of {array.dtype}{hint}")
+    if array.size and array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit int64, but reaches to {array.max()}")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def reals(name: str, value: Any, n: int) -> NDArray[np.float64]:
+    """A contiguous float64 array (n,) of what holds real numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, but is of dtype {array.dtype}")
+    array = np.ascontiguousarray(array, np.float64)
+    check(name, array, (n,), array.dtype)
+    return array
+
+
+def group(name: str, value: Any, n: int, of: str) -> tuple[Any, ...]:
+    """A tuple or list of n arrays."""
+    if not isinstance(value, (tuple, list)):
+        raise wrong_type(f"{name} must be a tuple of {of}", value)
+    if len(value) != n:
+        raise ValueError(f"{name} must be a tuple of {of}, but got {len(value)}")
+    return tuple(value)
+
+
+def apart(outputs: dict[str, Array | None], inputs: dict[str, Any], in_place: str = "") -> None:
+    """ValueError where an output shares memory with an input or another output; None and what is no array share none.
+
+    `in_place` names the one input that an output may be itself, element for element.
+    """
+    rest = {name: array for name, array in inputs.items() if isinstance(array, np.ndarray)}
+    for out_name, out in outputs.items():
+        if out is None:
+            continue
+        for name, array in rest.items():
+            if name == in_place and _same(out, array):
+                continue
+            if np.may_share_memory(out, array, max_work=OVERLAP_WORK):  # type: ignore[arg-type]
+                raise ValueError(
+                    f"{out_name} overlaps {name} in memory, which would be written while it is read; "
+                    f"give {out_name} memory of its own"
+                )
+        rest[out_name] = out
+
+
+def _same(a: Array, b: Array) -> bool:
+    return a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.shape == b.shape

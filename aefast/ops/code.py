@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import random, regularizers
+from aefast.checks import real
 from aefast.data.rows import as_weights
-from aefast.ops.checks import Array, check, implementation, output
+from aefast.ops.checks import Array, apart, check, implementation, integers, noise_address, output
+
+_at_least_0 = real(0.0)
 
 
 def corrupt(
@@ -30,13 +33,24 @@ def corrupt(
     x + level * n, where(u < level, 0, x), or low / high each with probability level / 2
     """
     setting = regularizers.Corruption(kind, level, low, high)
+    noise_address(seed, epoch)
     ops = implementation(backend, "corrupt", x)
     batch, d = check("x", x, (None, None), x.dtype)
     rows = _addresses(rows, batch)
     out = output("out", out, (batch, d), x.dtype)
+    apart({"out": out}, {"x": x, "rows": rows}, in_place="x" if setting.kind != "gaussian" else "")
     code = regularizers.CORRUPTION_CODES[setting.kind]
     ops.corrupt(
-        x, code, level, low, high, seed, epoch, random.stream_word(random.STREAM_CORRUPTION), rows, out
+        x,
+        code,
+        setting.level,
+        setting.low,
+        setting.high,
+        seed,
+        epoch,
+        random.stream_word(random.STREAM_CORRUPTION),
+        rows,
+        out,
     )
     return out
 
@@ -56,8 +70,10 @@ def gaussian_latent(
 
     mu + exp(logvar / 2) * eps, (mu**2 + exp(logvar) - 1 - logvar).sum(1) / 2
     """
+    noise_address(seed, epoch)
     ops, batch, n_latents = _moments("gaussian_latent", moments, backend)
     out = output("out", out, (batch, n_latents), moments.dtype)
+    apart({"out": out}, {"moments": moments, "rows": rows})
     kl = np.empty(batch, moments.dtype)
     stream = random.stream_word(random.STREAM_LATENT)
     ops.gaussian_latent(moments, seed, epoch, stream, _addresses(rows, batch), out, kl)
@@ -81,9 +97,13 @@ def gaussian_latent_backward(
 
     [dz + c mu, dz eps exp(logvar / 2) / 2 + c (exp(logvar) - 1) / 2], c = beta w / sum(w) where kl > free_bits
     """
+    noise_address(seed, epoch)
+    _at_least_0("beta", beta)
+    _at_least_0("free_bits", free_bits)
     ops, batch, n_latents = _moments("gaussian_latent_backward", moments, backend)
     check("dz", dz, (batch, n_latents), moments.dtype)
     out = output("out", out, moments.shape, moments.dtype)
+    apart({"out": out}, {"moments": moments, "dz": dz, "rows": rows})
     stream = random.stream_word(random.STREAM_LATENT)
     weights = _batch_scale(ops, sample_weight, batch, moments.dtype)
     addresses = _addresses(rows, batch)
@@ -109,10 +129,11 @@ def sparsity_penalty(
     ops = implementation(backend, "sparsity_penalty", h)
     batch, n_latents = check("h", h, (None, None), h.dtype)
     out = output("out", out, (batch, n_latents), h.dtype)
+    apart({"out": out}, {"h": h}, in_place="h")
     weights = _batch_scale(ops, sample_weight, batch, h.dtype)
     code, mean, value = regularizers.PENALTY_CODES[setting.kind], np.empty(n_latents, h.dtype), np.empty(1)
-    ops.sparsity_penalty(h, weights, code, weight, target, mean, value)
-    ops.sparsity_penalty_backward(h, weights, code, weight, target, mean, out)
+    ops.sparsity_penalty(h, weights, code, setting.weight, setting.target, mean, value)
+    ops.sparsity_penalty_backward(h, weights, code, setting.weight, setting.target, mean, out)
     return float(value[0]), out
 
 
@@ -127,7 +148,7 @@ def _moments(op: str, moments: Array, backend: str) -> tuple[Any, int, int]:
 def _addresses(rows: Array | None, batch: int) -> NDArray[np.int64]:
     if rows is None:
         return np.arange(batch)
-    addresses = np.ascontiguousarray(rows, np.int64)
+    addresses = integers("rows", rows)
     check("rows", addresses, (batch,), addresses.dtype)
     return addresses
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from aefast import activations, losses
-from aefast.data.rows import as_weights
-from aefast.ops.checks import Array, check, implementation, output
+from aefast.data.rows import as_feature_weight, as_weights
+from aefast.ops.checks import Array, apart, check, group, implementation, output
 
 
 def linear_act(
@@ -27,11 +27,13 @@ def linear_act(
     """
     act = activations.get(activation)
     ops = implementation(backend, "linear_act", x, act=act.name)
-    (batch, _), n = check("x", x, (None, w.shape[1]), x.dtype), w.shape[0]
-    check("w", w, (n, None), x.dtype), check("b", b, (n,), x.dtype)
+    n, m = check("w", w, (None, None), x.dtype)
+    batch, _ = check("x", x, (None, m), x.dtype)
+    check("b", b, (n,), x.dtype)
     out = output("out", out, (batch, n), x.dtype)
     if pre is not None:
-        check("pre", pre, (batch, n), x.dtype)
+        output("pre", pre, (batch, n), x.dtype)
+    apart({"out": out, "pre": pre}, {"x": x, "w": w, "b": b})
     ops.linear_act(x, w, b, activations.CODES[activation], out, pre)
     return out
 
@@ -61,6 +63,7 @@ def linear_loss_grad(
     weights = np.empty(batch, h.dtype)
     ops.batch_scale(as_weights(sample_weight, batch), np.arange(batch), weights)
     out = output("out", out, target.shape, h.dtype)
+    apart({"out": out}, {"h": h, "w": w, "b": b, "target": target})
     row_loss = np.empty(batch, h.dtype)
     codes = activations.CODES[activation], losses.CODES[loss]
     ops.linear_loss_grad(h, w, b, *codes, target, weights, scale, feature_weight, row_loss, out)
@@ -87,6 +90,7 @@ def linear_loss(
         backend, "linear_loss", h, w, b, target, activation, loss, feature_weight
     )
     out = output("out", out, (batch,), h.dtype)
+    apart({"out": out}, {"h": h, "w": w, "b": b, "target": target})
     ops.linear_loss(h, w, b, activations.CODES[activation], losses.CODES[loss], target, feature_weight, out)
     return out
 
@@ -109,15 +113,16 @@ def linear_dgrad(
     """
     act = activations.get(activation)
     ops = implementation(backend, "linear_dgrad", delta, act=act.name)
-    batch, _ = check("delta", delta, (None, w.shape[0]), delta.dtype)
-    shape = (batch, w.shape[1])
-    check("w", w, (None, None), delta.dtype)
+    n, m = check("w", w, (None, None), delta.dtype)
+    batch, _ = check("delta", delta, (None, n), delta.dtype)
+    shape = (batch, m)
     if saved is None and act.name != "identity":
         raise ValueError(f"linear_dgrad through {act.name!r} needs saved: the layer's {act.saved}")
     for name, array in (("saved", saved), ("extra", extra)):
         if array is not None:
             check(name, array, shape, delta.dtype)
     out = output("out", out, shape, delta.dtype)
+    apart({"out": out}, {"delta": delta, "w": w, "saved": saved, "extra": extra})
     ops.linear_dgrad(delta, w, activations.CODES[activation], saved, extra, out)
     return out
 
@@ -139,8 +144,9 @@ def linear_wgrad(
     _, m = check("a", a, (batch, None), delta.dtype)
     if accumulate and out is None:
         raise ValueError("accumulate adds to gradients that exist: give out=(dw, db)")
-    dw, db = out if out is not None else (None, None)
+    dw, db = (None, None) if out is None else group("out", out, 2, "two arrays (dw, db)")
     dw, db = output("dw", dw, (n, m), delta.dtype), output("db", db, (n,), delta.dtype)
+    apart({"dw": dw, "db": db}, {"delta": delta, "a": a})
     ops.linear_wgrad(delta, a, dw, db, accumulate, None)
     return dw, db
 
@@ -162,13 +168,9 @@ def _last_layer(
             f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
         )
     ops = implementation(backend, op, h, act=act.name, loss=row.name)
-    (batch, _), n = check("h", h, (None, w.shape[1]), h.dtype), w.shape[0]
-    (
-        check("w", w, (n, None), h.dtype),
-        check("b", b, (n,), h.dtype),
-        check("target", target, (batch, n), h.dtype),
-    )
-    if feature_weight is not None:
-        feature_weight = np.ascontiguousarray(feature_weight, h.dtype)
-        check("feature_weight", feature_weight, (n,), h.dtype)
-    return ops, batch, feature_weight
+    n, m = check("w", w, (None, None), h.dtype)
+    batch, _ = check("h", h, (None, m), h.dtype)
+    check("b", b, (n,), h.dtype)
+    check("target", target, (batch, n), h.dtype)
+    features = as_feature_weight(feature_weight, n)
+    return ops, batch, None if features is None else features.astype(h.dtype)

@@ -6,8 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import optimizers
+from aefast.checks import finite, integer, real, shown
 from aefast.data.rows import as_rows
-from aefast.ops.checks import Array, check, implementation, output
+from aefast.ops.checks import (
+    Array,
+    apart,
+    check,
+    group,
+    implementation,
+    integers,
+    noise_address,
+    output,
+    reals,
+)
+
+_at_least_0, _step = real(0.0), integer(1)
+_rows_number = integer(1, high=2**32)  # the permutation is one of 32-bit words
 
 
 def gather(
@@ -26,7 +40,8 @@ def gather(
     (data[index] - shift) * scale in float64, or data[index] * factor
     """
     data = as_rows(data, what="data")
-    index = np.ascontiguousarray(index, np.int64)
+    index = integers("index", index)
+    finite("factor", factor)
     if index.ndim != 1 or len(index) == 0:
         raise ValueError(f"index must have shape (B,) with B >= 1, but has {index.shape}")
     if index.min() < 0 or index.max() >= len(data):
@@ -36,12 +51,12 @@ def gather(
     if (shift is None) != (scale is None):
         raise ValueError("shift and scale come together: give both or none")
     if shift is not None and scale is not None:
-        shift, scale = np.ascontiguousarray(shift, np.float64), np.ascontiguousarray(scale, np.float64)
-        check("shift", shift, (data.shape[1],), shift.dtype)
-        check("scale", scale, (data.shape[1],), scale.dtype)
-    real = np.dtype(dtype)
-    out = output("out", out, (len(index), data.shape[1]), real)
-    implementation(backend, "gather", real).gather(data, index, shift, scale, factor, out)
+        shift, scale = reals("shift", shift, data.shape[1]), reals("scale", scale, data.shape[1])
+    made = _dtype(dtype)
+    ops = implementation(backend, "gather", made)
+    out = output("out", out, (len(index), data.shape[1]), made)
+    apart({"out": out}, {"data": data, "index": index, "shift": shift, "scale": scale})
+    ops.gather(data, index, shift, scale, factor, out)
     return out
 
 
@@ -65,12 +80,17 @@ def update(
     ops = implementation(backend, "update", w)
     (n,) = check("w", w, (None,), w.dtype)
     check("g", g, (n,), w.dtype)
-    if len(slots) != rule.n_slots:
-        raise ValueError(f"{rule.name} has {rule.n_slots} slots, but got {len(slots)}")
-    for name, array in (("w", w), *((f"slots[{i}]", slot) for i, slot in enumerate(slots))):
+    slots = group("slots", slots, rule.n_slots, f"arrays, of which {rule.name} has {rule.n_slots} slots")
+    changed = {"w": w, **{f"slots[{i}]": slot for i, slot in enumerate(slots)}}
+    for name, array in changed.items():
+        if array is None:
+            raise TypeError(f"{name} must be a NumPy array, but is None")
         output(name, array, (n,), w.dtype)
-    if step < 1:
-        raise ValueError(f"steps are counted from 1, but step is {step}")
+    apart({**changed}, {"g": g})
+    _step("step", step)
+    finite("learning_rate", learning_rate)
+    finite("clip_scale", clip_scale)
+    _at_least_0("weight_decay", weight_decay)
     s0, s1 = (*slots, None, None)[:2]
     decay = weight_decay if rule.weight_decay is None else rule.weight_decay
     rate = learning_rate if rule.learning_rate is None else rule.learning_rate
@@ -81,8 +101,17 @@ def update(
 
 def permutation(n: int, *, seed: int = 0, epoch: int = 0, backend: str = "auto") -> NDArray[np.int64]:
     """(n,) int64: a keyed permutation of range(n); the same bits on every backend."""
-    if n < 1:
-        raise ValueError(f"n must be at least 1, but is {n}")
+    _rows_number("n", n)
+    noise_address(seed, epoch)
     out = np.empty(n, np.int64)
     implementation(backend, "permutation", np.dtype(np.float32)).permutation(n, seed, epoch, out)
     return out
+
+
+def _dtype(value: object) -> np.dtype[np.generic]:
+    try:
+        if isinstance(value, (str, type, np.dtype)):
+            return np.dtype(value)
+    except TypeError:
+        pass
+    raise TypeError(f"dtype must be 'float32' or 'float64', but is {shown(value)}")

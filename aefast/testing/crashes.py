@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +38,15 @@ def processes() -> Any:
     """A context whose processes are forked from one that has loaded everything and has run no thread."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aefast.testing.crashes", "aefast.testing.resumes"])
+    # As this process imports: not from the folder that it happens to stand in.
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
     return context
 
 
@@ -181,7 +192,7 @@ def failing(stage: str, code: int, after: int = 0) -> Iterator[None]:
     error = OSError(code, os.strerror(code))
 
     def sync(handle: int) -> None:
-        if os.path.isdir(f"/proc/self/fd/{handle}") == (stage == "directory sync"):  # noqa: PTH112
+        if stat.S_ISDIR(os.fstat(handle).st_mode) == (stage == "directory sync"):
             raise error
         real_sync(handle)
 

@@ -71,7 +71,7 @@ def train_on(path: Path, backend: str, began: Any = None, save_within: bool = Tr
 def digest(path: Path) -> str:
     """Of everything learned, the slots and averages included, and of the counters, as the file holds them."""
     header, tensors = container.read(path, checkpoint.FORMAT, (checkpoint.VERSION,))
-    progress = {name: value for name, value in header["progress"].items() if name != "epoch_loss"}
+    progress = header["progress"]
     found = hashlib.sha256(repr(progress).encode())
     for name in sorted(tensors):
         found.update(name.encode() + tensors[name].tobytes())

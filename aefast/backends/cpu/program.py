@@ -47,7 +47,7 @@ class CpuProgram:
         nonfinite: int,
         clip_norm: float,
     ) -> Outcome:
-        """See `aefast.backends.Program`. What another signal's handler raised is raised here."""
+        """See `aefast.backends.Program`."""
         scalars = np.ascontiguousarray(scalars, np.float64)
         steps, status = self._native.run_steps(
             **_fields(feed),
@@ -57,11 +57,8 @@ class CpuProgram:
             clip_norm=clip_norm,
             n_threads=self._threads,
         )
-        if status == INTERRUPTED:
-            error = self._native.take_interrupt()
-            if error is not None:
-                raise error
-        return Outcome(steps, nonfinite=status == NONFINITE, interrupted=status == INTERRUPTED)
+        error = self._native.take_interrupt() if status == INTERRUPTED else None
+        return Outcome(steps, status == NONFINITE, status == INTERRUPTED, error)
 
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
         """See `aefast.backends.Program`. Further chunks of one inference feed reuse the packed weights."""

@@ -61,8 +61,11 @@ def _spread(
         x = row(out, i)
         for j in range(x.size):
             x[j] = real((0.0 - shift[j]) * scale[j]) if shift.size > 0 else real(0.0)
-        for k in range(indptr[index[i]], indptr[index[i] + 1]):
+        # The arrays are the caller's: whatever they hold now, no foreign memory is touched.
+        for k in range(max(indptr[index[i]], 0), min(indptr[index[i] + 1], values.size)):
             j = indices[k]
+            if not 0 <= j < x.size:
+                continue
             if shift.size > 0:
                 x[j] = real((np.float64(values[k]) - shift[j]) * scale[j])
             elif factor != 1.0:

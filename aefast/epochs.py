@@ -1,0 +1,58 @@
+"""The numbers of an epoch's steps: the scheduled scalars that each is run with, and its share in the epoch's loss."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aefast import schedules
+
+if TYPE_CHECKING:
+    from aefast.trainer import Trainer
+
+F64 = NDArray[np.float64]
+
+
+def scalars(trainer: Trainer, n: int, steps_per_epoch: int, total_epochs: int | None) -> F64:
+    """(n, 4) of the trainer's next n steps: learning rate, the two bias corrections, beta.
+
+    The schedule moves from the epoch `trainer.first_epoch` to `total_epochs`; None: it stands.
+    """
+    steps = trainer.n_steps + np.arange(n)
+    place = trainer.epoch + (trainer.position + np.arange(n)) / steps_per_epoch
+    if total_epochs is None:
+        factor = schedules.factors("constant", place, steps, trainer.warmup_steps)
+    else:
+        run = max(total_epochs - trainer.first_epoch, 1)
+        factor = schedules.factors(
+            trainer.schedule, (place - trainer.first_epoch) / run, steps, trainer.warmup_steps
+        )
+    corrections = trainer.settings.optimizer.bias_corrections(steps + 1)
+    beta = np.full(n, trainer.beta)
+    if trainer.kl_warmup_epochs > 0:
+        beta *= np.minimum((place + 1 / steps_per_epoch) / trainer.kl_warmup_epochs, 1.0)
+    return np.column_stack((trainer.learning_rate * factor, corrections, beta))
+
+
+def shares(order: NDArray[np.int64], batch: int, weights: F64 | None) -> F64:
+    """(steps,) what each batch of `order` counts in the epoch's loss: its rows' part of all weight."""
+    firsts = np.arange(0, len(order), batch)
+    if weights is None:
+        return np.diff(np.append(firsts, len(order))) / len(order)
+    parts: F64 = np.add.reduceat(weights[order], firsts) / weights.sum()
+    return parts
+
+
+def added(before: float, more: F64) -> float:
+    """before + more[0] + more[1] + ..., in this order, so that no bit depends on the pieces in which they come."""
+    return float(np.add.accumulate(np.append(before, more))[-1])
+
+
+def mean_of_counted(loss: float, skipped: float) -> float:
+    """The epoch's loss out of the steps that weren't left out; NaN where all were."""
+    if skipped == 0.0:
+        return loss
+    return loss / (1.0 - skipped) if skipped < 1.0 - 1e-9 else math.nan

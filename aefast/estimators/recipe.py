@@ -1,0 +1,130 @@
+"""What an estimator's parameters make: the topology, the penalties, the rates and the Trainer; every "auto" ends here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from aefast import activations, optimizers
+from aefast.data.scaling import Scaling, column_range
+from aefast.estimators import parameters
+from aefast.regularizers import Corruption, Sparsity
+from aefast.topology import Topology
+from aefast.trainer import Trainer
+
+Array = NDArray[Any]
+# salt_and_pepper's two extremes in scaled space; standard: two deviations. None: those of the data.
+EXTREMES: dict[str | None, tuple[float, float]] = {
+    "standard": (-2.0, 2.0),
+    "minmax": (0.0, 1.0),
+    "pixel": (0.0, 1.0),
+}
+
+
+class Recipe(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators' base; the attributes are their constructors' parameters.
+
+    A subclass adds its parameters, and through `own_options` and the methods below what they mean.
+    """
+
+    variational: ClassVar[bool] = False
+    own_options: ClassVar[tuple[str, ...]] = ()
+    """Constructor parameters of the kind that the Trainer takes under the same names."""
+
+    def make_trainer(
+        self,
+        topology: Topology,
+        scaling: Scaling,
+        corruption: Corruption | None,
+        *,
+        seed: int,
+        batch_size: int,
+        weight_decay: float,
+        whole_run: bool = False,
+    ) -> Trainer:
+        """An untrained Trainer with this estimator's settings; `whole_run`: the number of its epochs is known."""
+        same = "loss reduction optimizer warmup_steps clip_norm ema backend dtype n_threads shuffle"
+        options = {name: getattr(self, name) for name in (*same.split(), *self.own_options)}
+        options["learning_rate"], options["schedule"] = self._rate(whole_run=whole_run)
+        return Trainer(
+            topology,
+            scaling=scaling,
+            corruption=corruption,
+            sparsity=self._sparsity(),
+            seed=seed,
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            **options,
+        )
+
+    def _topology(self, n_features: int, n_components: int, hidden: tuple[int, ...]) -> Topology:
+        output = self.output_activation
+        if output == "auto":
+            output = "sigmoid" if self.loss == "bce" else "identity"
+        if self.loss == "bce" and output != "sigmoid":
+            raise ValueError(
+                f"loss='bce' needs output_activation='sigmoid' (or 'auto'), but it is {output!r}"
+            )
+        return Topology.mlp(
+            (n_features, *hidden, n_components, *hidden[::-1], n_features),
+            activation=self.activation,
+            latent_activation=self._latent_activation(),
+            output_activation=output,
+            tied_weights=getattr(self, "tied_weights", False),
+            variational=self.variational,
+        )
+
+    def _rate(self, *, whole_run: bool) -> tuple[float, str]:
+        """The learning rate and the schedule."""
+        rule = optimizers.get(self.optimizer)
+        rate, schedule = parameters.auto_rate(self.learning_rate, self.schedule, rule, whole_run)
+        return (rate if rule.learning_rate is None else rule.learning_rate), schedule
+
+    def _decay(self, n: int, d: int, *, whole_run: bool) -> float:
+        """The weight decay for rows (n, d)."""
+        if not isinstance(self.weight_decay, str):
+            return float(self.weight_decay)
+        if not whole_run:
+            return 0.0
+        return parameters.auto_decay(n, d, self.reduction, optimizers.get(self.optimizer))
+
+    def _auto_batch(self, n: int, whole_run: bool) -> int:
+        # Kullback-Leibler sparsity compares with the mean over a batch; a stream's pieces tell nothing about its length.
+        if not whole_run or getattr(self, "sparsity", None) == "kl":
+            return min(parameters.AUTO_BATCH, n)
+        return parameters.auto_batch(n)
+
+    def _auto_components(self, n_features: int) -> int:
+        return parameters.auto_components(n_features)
+
+    def _latent_activation(self) -> str:
+        name: str = getattr(self, "latent_activation", "identity")
+        return "identity" if name == "auto" else name
+
+    def _scaling_name(self) -> str | None:
+        if self.scaling == "auto":
+            return None if self.loss == "bce" else "standard"
+        name: str | None = self.scaling
+        return name
+
+    def _corruption(self, X: Array) -> Corruption | None:
+        if getattr(self, "corruption", None) is None:
+            return None
+        extremes = EXTREMES.get(self._scaling_name())
+        if extremes is None and self.corruption == "salt_and_pepper":
+            low, high = column_range(X)
+            extremes = float(low.min()), float(high.max())
+        return Corruption(self.corruption, float(self.corruption_level), *(extremes or (0.0, 1.0)))
+
+    def _sparsity(self) -> Sparsity | None:
+        if getattr(self, "sparsity", None) is None:
+            return None
+        code = activations.get(self._latent_activation())
+        if self.sparsity == "kl" and not (code.low >= 0 and code.high <= 1):
+            raise ValueError(
+                f"sparsity='kl' needs a code in (0, 1), but latent_activation={code.name!r} isn't bounded to it; "
+                "choose latent_activation='sigmoid', or sparsity='l1'"
+            )
+        return Sparsity(self.sparsity, float(self.sparsity_weight), float(self.rho))
