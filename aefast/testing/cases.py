@@ -21,6 +21,8 @@ Array = NDArray[Any]
 # Around the tiles that kernels are made of (4, 6, 8, 16, 32), primes, and a fan-in of more than one block.
 EDGES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 37, 61, 97)
 DEEP = (127, 256, 311)
+# More rows than a block, deeper than what a row block keeps in L2, gradients wide enough to be packed.
+LARGE = ((260, 840, 70), (260, 70, 840))
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def shapes() -> tuple[Shape, ...]:
             sizes.append((size[0], size[1], size[2]))
     for k in DEEP:
         sizes += [(5, k, 33), (k, 7, 9), (3, 17, k)]
+    sizes += LARGE
     return tuple(
         Shape(*size, layout=LAYOUTS[i % len(LAYOUTS)], transposed=i // len(LAYOUTS) % 2 == 1)
         for i, size in enumerate(sizes)

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 
+#include <algorithm>
 #include <string>
 
 namespace aefast::bindings {
@@ -129,25 +130,32 @@ int64_t* integers(const char* name, py::handle array, int64_t n, Access access) 
 
 namespace {
 
+// One of the three arrays of a sparse matrix: contiguous, aligned, of native byte order.
+py::array sparse_part(const char* name, py::handle object, const char* part) {
+  const py::object value = object.attr(part);
+  if (!py::isinstance<py::array>(value)) wrong(name, std::string("must hold a NumPy array as ") + part);
+  const py::array a = py::reinterpret_borrow<py::array>(value);
+  const bool aligned = reinterpret_cast<uintptr_t>(a.data()) % size_t(a.itemsize()) == 0;
+  if (a.ndim() != 1 || (a.flags() & py::array::c_style) == 0 || !aligned || !a.dtype().attr("isnative").cast<bool>()) {
+    wrong(name, std::string("must hold contiguous, aligned ") + part + " in native byte order");
+  }
+  return a;
+}
+
 cpu::Source sparse_source(const char* name, py::handle object) {
   const auto [rows, cols] = object.attr("shape").cast<std::pair<int64_t, int64_t>>();
-  const py::array values = object.attr("values"), indices = object.attr("indices"), indptr = object.attr("indptr");
+  const py::array values = sparse_part(name, object, "values"), indices = sparse_part(name, object, "indices"),
+                  indptr = sparse_part(name, object, "indptr");
   const bool wide = indptr.itemsize() == 8;
-  auto contiguous = [](const py::array& a) { return a.ndim() == 1 && (a.flags() & py::array::c_style) != 0; };
   auto index_type = [wide](const py::array& a) { return a.dtype().kind() == 'i' && a.itemsize() == (wide ? 8 : 4); };
-  if (!contiguous(values) || !contiguous(indices) || !contiguous(indptr) || !index_type(indices) ||
-      !index_type(indptr)) {
-    wrong(name, "must hold contiguous values, indices and indptr, the latter two both of int32 or both of int64");
+  if (!index_type(indices) || !index_type(indptr)) {
+    wrong(name, "must hold indices and indptr both of int32 or both of int64");
   }
-  if (indptr.shape(0) != rows + 1) wrong(name, "has an indptr that does not fit its shape");
-  const int64_t nnz =
-      wide ? static_cast<const int64_t*>(indptr.data())[rows] : static_cast<const int32_t*>(indptr.data())[rows];
-  if (values.shape(0) < nnz || indices.shape(0) < nnz) {
-    wrong(name, "holds fewer values or indices than its indptr says");
-  }
+  if (rows < 0 || cols < 0 || indptr.shape(0) != rows + 1) wrong(name, "has an indptr that does not fit its shape");
   cpu::Source result{static_cast<const char*>(values.data()), dtype_code(name, values.dtype()), rows, cols, 0, 0};
   result.indices = indices.data();
   result.indptr = indptr.data();
+  result.stored = std::min(values.shape(0), indices.shape(0));
   result.wide = wide;
   return result;
 }

@@ -119,9 +119,13 @@ class PyProgram {
   // about.
   bool interrupted() {
     py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() == 0) return !pending_.is_none() && pending_().cast<bool>();
-    interrupt_ = py::error_already_set().value();
-    return true;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      return !pending_.is_none() && pending_().cast<bool>();
+    } catch (const py::error_already_set& error) {  // must not leave the team of threads
+      interrupt_ = error.value();
+      return true;
+    }
   }
 
   py::object keep_alive_, pending_;

@@ -138,8 +138,14 @@ template <class T, class I>
 void spread_row(const Source& source, int64_t row, const Scaling& scaling, float* out) {
   const I *columns = static_cast<const I*>(source.indices), *starts = static_cast<const I*>(source.indptr);
   gather_zeros(source.cols, scaling, out);
-  for (int64_t k = starts[row]; k < starts[row + 1]; ++k) {
-    out[columns[k]] = scaled(read<T>(source.data + k * int64_t(sizeof(T))), columns[k], scaling);
+  // The structure was checked once, but the arrays are the caller's: whatever they hold now, no foreign memory is
+  // touched.
+  const int64_t end = smaller(starts[row + 1], source.stored);
+  for (int64_t k = larger(starts[row], 0); k < end; ++k) {
+    const int64_t j = columns[k];
+    if (uint64_t(j) < uint64_t(source.cols)) {
+      out[j] = scaled(read<T>(source.data + k * int64_t(sizeof(T))), j, scaling);
+    }
   }
 }
 

@@ -36,6 +36,7 @@ struct Source {
   DType dtype = DType::f32;
   int64_t rows = 0, cols = 0, row_stride = 0, col_stride = 0;
   const void *indices = nullptr, *indptr = nullptr;
+  int64_t stored = 0;
   bool wide = false;  // indices and indptr are int64, else int32
 };
 
@@ -51,7 +52,8 @@ struct StepScalars {
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
   const char* name;
-  int panel_width;  // columns per weight panel
+  int panel_width;           // columns per weight panel
+  int64_t gradient_scratch;  // floats that linear_wgrad packs into
 
   // Weight panels [ceil(N / panel_width)][K][panel_width], zero padded. pack: `w` (N, K) with either stride 1; panels
   // [begin, end). linear_* take panels of w; linear_dgrad takes panels of w transposed (pack called with the transposed
@@ -70,9 +72,10 @@ struct Kernels {
   void (*linear_dgrad)(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra, Matrix out,
                        int64_t begin, int64_t end);
   // Rows [begin, end) of dw (N, M) = delta^T a; db likewise (may be null). Either stride of dw is 1.
-  // row_square_norm (N,) gets each row's sum of squares (dw row and its db), float64; null: not wanted.
+  // row_square_norm (N,) gets each row's sum of squares (dw row and its db), float64; null: not wanted. `scratch`:
+  // gradient_scratch floats of the calling thread's.
   void (*linear_wgrad)(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
-                       int64_t begin, int64_t end);
+                       float* scratch, int64_t begin, int64_t end);
   void (*gaussian_latent)(Matrix moments, NoiseAddress noise, Matrix z, float* kl, int64_t begin, int64_t end);
   void (*gaussian_latent_backward)(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
                                    NoiseAddress noise, Matrix out, int64_t begin, int64_t end);

@@ -6,20 +6,42 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
-constexpr int64_t NC =
-    32 * MR;  // gradient rows per block: their KC batch rows of `left` stay in L2 while all panels pass
+// Gradient rows per block: their KC batch rows of `left` stay in L2 while all columns pass.
+constexpr int64_t NC = 32 * MR;
+// From so many columns on, `left` is packed: its rows lie pages apart, and every tile would walk through all of them.
+constexpr int64_t PACKED_COLUMNS = 8 * NR;
+
+// A block of `left` (count batch rows, `rows` columns), tile by tile: tile t's rows i.. stand at packed + i * count + t
+// * W as [count][height].
+void pack_tiles(const float* left, int64_t stride, int64_t count, int64_t rows, float* packed) {
+  for (int64_t k = 0; k < count; ++k, left += stride) {
+    int64_t tiles = ceil_div(rows, MR), tile = 0;
+    for (int64_t i = 0; i < rows; --tiles, ++tile) {
+      const int64_t height = ceil_div(rows - i, tiles);
+      float* to = packed + i * count + tile * W + k * height;
+      // A whole vector: what runs over is written again by the next k, or lies in the gap behind the tile.
+      if (i + W <= rows) store(to, load(left + i));
+      else
+        for (int64_t r = 0; r < height; ++r) to[r] = left[i + r];
+      i += height;
+    }
+  }
+}
 
 // c[i * c_stride + j] (+)= sum_b left[b * left_stride + i] * right[b * right_stride + j]. The sums of
 // blocks over b are added in order, so an element's bits don't depend on the range.
 void outer_product(const float* left, int64_t left_stride, int64_t rows, const float* right, int64_t right_stride,
-                   int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate) {
+                   int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate, float* scratch) {
   alignas(64) float strip[KC * NR];
   alignas(64) float tile[MR * NR];
-  for (int64_t b = 0; b < depth; b += KC) {
-    int64_t count = smaller(KC, depth - b);
+  const bool packs = columns >= PACKED_COLUMNS;
+  const int64_t part = even_part(depth, KC), block = even_part(rows, NC);
+  for (int64_t b = 0; b < depth; b += part) {
+    int64_t count = smaller(part, depth - b);
     bool resume = accumulate || b > 0;
-    for (int64_t first = 0; first < rows; first += NC) {
-      int64_t last = smaller(first + NC, rows);
+    for (int64_t first = 0; first < rows; first += block) {
+      int64_t last = smaller(first + block, rows);
+      if (packs) pack_tiles(left + b * left_stride + first, left_stride, count, last - first, scratch);
       for (int64_t j = 0; j < columns; j += NR) {
         // A strided strip of `right` would miss in L1 (and collide there at power-of-two strides): copied once, used by
         // every tile.
@@ -36,20 +58,21 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
             }
           }
         }
-        int64_t tiles = ceil_div(last - first, MR);
-        for (int64_t i = first; i < last; --tiles) {
+        int64_t tiles = ceil_div(last - first, MR), number = 0;
+        for (int64_t i = first; i < last; --tiles, ++number) {
           int64_t height = ceil_div(last - i, tiles);
-          const float* column = left + b * left_stride + i;
+          const float* column = packs ? scratch + (i - first) * count + number * W : left + b * left_stride + i;
+          const int64_t stride = packs ? height : left_stride;
           float* target = c + i * c_stride + j;
           for (int64_t r = 0; r < height; ++r)
             __builtin_prefetch(target + (r + height) * c_stride, 1);  // the next tile's
           if (width == NR) {
-            micro_columns[height](column, left_stride, strip, NR, count, target, c_stride, resume);
+            micro_columns[height](column, stride, strip, NR, count, target, c_stride, resume);
           } else {
             for (int64_t r = 0; r < height; ++r) {
               for (int l = 0; l < NR; ++l) tile[r * NR + l] = resume && l < width ? target[r * c_stride + l] : 0.0f;
             }
-            micro_columns[height](column, left_stride, strip, NR, count, tile, NR, resume);
+            micro_columns[height](column, stride, strip, NR, count, tile, NR, resume);
             for (int64_t r = 0; r < height; ++r) {
               for (int l = 0; l < width; ++l) target[r * c_stride + l] = tile[r * NR + l];
             }
@@ -100,16 +123,18 @@ void square_norms_transposed(const float* column, int64_t stride, int64_t n, int
 
 }  // namespace
 
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
-                  int64_t end) {
+extern const int64_t gradient_scratch = KC * NC + NC * W;
+
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                  float* scratch, int64_t begin, int64_t end) {
   const int64_t depth = delta.rows;
   const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
   if (rows_contiguous) {
     outer_product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
-                  dw.data + begin * dw.row_stride, dw.row_stride, accumulate);
+                  dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
   } else {  // a transposed view: its columns are the contiguous direction
     outer_product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth,
-                  dw.data + begin, dw.col_stride, accumulate);
+                  dw.data + begin, dw.col_stride, accumulate, scratch);
   }
   if (db) {
     for (int64_t n = begin; n < end; n += W) sum_columns(delta, db, accumulate, n, int(smaller(W, end - n)));

@@ -17,8 +17,9 @@ void linear_loss_grad(Matrix h, const float* panels, const float* bias, int act,
                       Matrix delta, int64_t begin, int64_t end);
 void linear_dgrad(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra, Matrix out,
                   int64_t begin, int64_t end);
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
-                  int64_t end);
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                  float* scratch, int64_t begin, int64_t end);
+extern const int64_t gradient_scratch;
 void gaussian_latent(Matrix moments, NoiseAddress noise, Matrix z, float* kl, int64_t begin, int64_t end);
 void gaussian_latent_backward(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
                               NoiseAddress noise, Matrix out, int64_t begin, int64_t end);

@@ -11,8 +11,9 @@
 namespace aefast::cpu {
 namespace {
 
-// The rows of a block and all their activations should stay in a core's L2 cache through a phase.
-constexpr int64_t kBlockFloats = 192 * 1024;
+// The rows of a block and all their activations should stay in a core's L2 cache through a phase, unless the weights
+// don't fit there: each block reads all of them from beyond, and activations of more rows are the smaller evil.
+constexpr int64_t kBlockFloats = 192 * 1024, kSmallWeights = 64 * 1024;
 constexpr int64_t kMinBlock = 48, kMaxBlock = 240, kBlockUnit = 24;
 
 [[noreturn]] void fail(const std::string& op, const std::string& what) {
@@ -396,7 +397,8 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
   }
   panels_.plan_tiles(kernels_, buffers_.n_flat);
   const int64_t fitting = kBlockFloats / std::max<int64_t>(1, arena_size_ / batch_) / kBlockUnit * kBlockUnit;
-  block_rows_ = std::min(kMaxBlock, std::max(kMinBlock, fitting));
+  const bool small = buffers_.n_flat <= kSmallWeights;
+  block_rows_ = small ? std::min(kMaxBlock, std::max(kMinBlock, fitting)) : kMaxBlock;
 }
 
 }  // namespace aefast::cpu

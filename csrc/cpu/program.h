@@ -142,11 +142,13 @@ class Program {
   void train(Run& run, const Team& team);
   void check_feed(const Feed& feed, int64_t start, int64_t stop) const;
   int team_size(int threads) const;
+  int with_scratch(int team);  // room for each thread of a team so large; the size as it came
 
   const Kernels& kernels_;
   int64_t batch_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
   FlatBuffers buffers_;
-  AlignedFloats arena_;
+  AlignedFloats arena_, scratch_;
+  int scratch_threads_ = 0;
   std::unique_ptr<double[]> stats_, row_norms_;
   Panels panels_;
   std::vector<Stage> stages_;             // all but the update

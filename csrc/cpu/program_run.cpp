@@ -15,8 +15,11 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kLookEvery = std::chrono::milliseconds(50);
 // Looking at the clock costs 25 ns: once per this much arithmetic (tens of microseconds) is often enough.
 constexpr double kFlopsPerLook = 2e6;
-constexpr double kFlopsPerPiece = 2e8;  // of a thread's share of a weight gradient, between looks
-constexpr int64_t kGradientUnit = 8;    // rows of dw that are split no further
+// Of a thread's share of a weight gradient, between looks: about 40 ms. A piece of few rows copies its operands for
+// little.
+constexpr double kFlopsPerPiece = 4e9;
+constexpr int64_t kPieceUnit = 48;
+constexpr int64_t kGradientUnit = 8;  // rows of dw that are split no further
 
 double row_flops(const BoundCall& call) {
   return 2.0 * double(call.delta.rows) * double(call.op == Op::linear_wgrad ? call.a.cols + 1 : 1);
@@ -161,10 +164,11 @@ void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const T
     };
     int64_t from = team.thread == 0 ? 0 : cut(team.thread);
     const int64_t end = team.thread + 1 == team.size ? n : cut(team.thread + 1);
-    const int64_t piece = std::max<int64_t>(kGradientUnit, int64_t(kFlopsPerPiece / each) / 48 * 48);
+    const int64_t piece = std::max<int64_t>(1, int64_t(kFlopsPerPiece / each) / kPieceUnit) * kPieceUnit;
     for (; from < end; from += piece) {
       const int64_t to = std::min(end, from + piece);
-      kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm, from, to);
+      kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm,
+                            scratch_.get() + team.thread * kernels_.gradient_scratch, from, to);
       if (run.look(team, each * double(to - from))) return;
     }
     before += each * double(n);
@@ -244,6 +248,14 @@ int Program::team_size(int threads) const {
   return threads_for(flops_, wanted);
 }
 
+int Program::with_scratch(int team) {
+  if (!rows_only_ && team > scratch_threads_) {
+    scratch_ = aligned_floats(team * kernels_.gradient_scratch);
+    scratch_threads_ = team;
+  }
+  return team;
+}
+
 RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
                              double clip_norm, int threads, const Interrupted& interrupted) {
   if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
@@ -254,7 +266,7 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   check_feed(feed, 0, n * batch_);
   Exclusive exclusive(*this);
   Run run{feed, interrupted, scalars, losses, n, nonfinite, clip_norm};
-  if (n > 0) parallel(team_size(threads), [&](const Team& team) { train(run, team); });
+  if (n > 0) parallel(with_scratch(team_size(threads)), [&](const Team& team) { train(run, team); });
   return run.result;
 }
 
@@ -271,7 +283,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
-  parallel(team_size(threads), [&](const Team& team) {
+  parallel(with_scratch(team_size(threads)), [&](const Team& team) {
     if (repack) {
       pack_all(team);
       team.barrier.wait();

@@ -87,8 +87,10 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
   const Kernels& k = kernels();
   const int64_t n = delta.cols;
   std::unique_ptr<double[]> norms(partials != nullptr ? new double[size_t(n)] : nullptr);
-  split(n, kGradientUnit, 2.0 * double(a.cols + 1) * elements(delta),
-        [&](int64_t begin, int64_t end) { k.linear_wgrad(delta, a, dw, db, accumulate, norms.get(), begin, end); });
+  split(n, kGradientUnit, 2.0 * double(a.cols + 1) * elements(delta), [&](int64_t begin, int64_t end) {
+    const AlignedFloats scratch = aligned_floats(k.gradient_scratch);
+    k.linear_wgrad(delta, a, dw, db, accumulate, norms.get(), scratch.get(), begin, end);
+  });
   if (partials != nullptr) sum_norms(norms.get(), n, partials);
 }
 

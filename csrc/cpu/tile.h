@@ -20,19 +20,22 @@ constexpr int MR = 4;
 constexpr int NV = 2;
 constexpr int NR = NV * native_width;  // panel width
 
-constexpr int64_t KC = 256;      // k block: a panel's KC x NR floats stay in L1
-constexpr int64_t MC = 15 * MR;  // row block: its KC columns stay in L2 while all panels pass
+constexpr int64_t KC = 256;  // k block, at most: a panel's KC x NR floats stay in L1
+constexpr int64_t MC = 240;  // row block, at most: its KC columns stay in L2 while a group of panels passes
 
 AEFAST_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+AEFAST_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 AEFAST_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// n cut into parts of at most `most`, as equal as can be: how long each is but for the last.
+AEFAST_INLINE int64_t even_part(int64_t n, int64_t most) { return n > most ? ceil_div(n, ceil_div(n, most)) : n; }
 
 }  // namespace
 
 // tile[i * tile_stride + j] (+)= sum_k a[i * a_row + k * a_k] * b[k * b_k + j], i < rows <= MR, j < NR; `resume` adds
 // the sum to the tile. Every element has one accumulator that takes k in order: its bits depend on nothing around it.
-// Callers cut k into blocks of KC whose sums are added in order: rounding errors then grow with KC + K / KC, not with
-// K. The _rows variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row == 1 (an outer product
-// over the batch).
+// Callers cut k into equal blocks of at most KC whose sums are added in order: rounding errors then grow with
+// KC + K / KC, not with K. The _rows variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row ==
+// 1 (an outer product over the batch).
 using MicroKernel = void (*)(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
                              int64_t tile_stride, bool resume);
 extern const MicroKernel micro_rows[MR + 1], micro_columns[MR + 1];
