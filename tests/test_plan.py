@@ -10,6 +10,7 @@ from models import MODELS, make
 
 from aefast import backends
 from aefast.backends.interpreter import FEED_ARGS, STEP_ARGS
+from aefast.engine import INFERENCE_SIZES
 from aefast.plan import Plan, Ref
 from aefast.planner import build
 
@@ -135,7 +136,8 @@ def test_rows_calls_work_on_batch_rows(model: str) -> None:
 
 def test_a_program_refuses_more_rows_than_its_plan_holds() -> None:
     made = make("vanilla mse", "numpy")
-    program = made._program("encode", 8)[1]
-    feed = made._feed(np.zeros((9, 13)), np.arange(9), None, 0)
-    with pytest.raises(ValueError, match="the plan holds 8 rows a batch, but got 9"):
-        program.run_phases(feed, 0, 9)
+    program = made._program("encode", INFERENCE_SIZES[0])[1]
+    n = INFERENCE_SIZES[0] + 1
+    feed = made._feed(np.zeros((n, 13)), np.arange(n), None, 0)
+    with pytest.raises(ValueError, match=f"the plan holds {n - 1} rows a batch, but got {n}"):
+        program.run_phases(feed, 0, n)
