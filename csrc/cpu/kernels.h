@@ -73,7 +73,7 @@ struct Kernels {
                        int64_t begin, int64_t end);
   // Rows [begin, end) of dw (N, M) = delta^T a; db likewise (may be null). Either stride of dw is 1.
   // row_square_norm (N,) gets each row's sum of squares (dw row and its db), float64; null: not wanted. `scratch`:
-  // gradient_scratch floats of the calling thread's.
+  // gradient_scratch floats of the calling thread's, or null: then nothing is packed, with the same bits.
   void (*linear_wgrad)(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
                        float* scratch, int64_t begin, int64_t end);
   void (*gaussian_latent)(Matrix moments, NoiseAddress noise, Matrix z, float* kl, int64_t begin, int64_t end);

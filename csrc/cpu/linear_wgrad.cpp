@@ -34,7 +34,7 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
                    int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate, float* scratch) {
   alignas(64) float strip[KC * NR];
   alignas(64) float tile[MR * NR];
-  const bool packs = columns >= PACKED_COLUMNS;
+  const bool packs = scratch != nullptr && columns >= PACKED_COLUMNS;
   const int64_t part = even_part(depth, KC), block = even_part(rows, NC);
   for (int64_t b = 0; b < depth; b += part) {
     int64_t count = smaller(part, depth - b);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "cpu/batch.h"
 #include "cpu/dispatch.h"
@@ -14,6 +15,7 @@ namespace {
 // An element's work in the ops without a matmul, counted as arithmetic for the choice of the number of threads.
 constexpr double kFlopsPerElement = 16;
 constexpr double kFlopsPerNoise = 64;
+constexpr double kFlopsWorthPacking = 4e6;  // getting the memory costs some 10 us
 constexpr int64_t kRowUnit = 4;
 constexpr int64_t kGradientUnit = 8;
 constexpr int64_t kFlatUnit = 64;
@@ -87,8 +89,11 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
   const Kernels& k = kernels();
   const int64_t n = delta.cols;
   std::unique_ptr<double[]> norms(partials != nullptr ? new double[size_t(n)] : nullptr);
-  split(n, kGradientUnit, 2.0 * double(a.cols + 1) * elements(delta), [&](int64_t begin, int64_t end) {
-    const AlignedFloats scratch = aligned_floats(k.gradient_scratch);
+  const double flops = 2.0 * double(a.cols + 1) * elements(delta);
+  split(n, kGradientUnit, flops, [&](int64_t begin, int64_t end) {
+    // No exception may leave a thread of the pool: without memory it goes unpacked, as a small product does.
+    const std::unique_ptr<float[]> scratch(
+        flops > kFlopsWorthPacking ? new (std::nothrow) float[size_t(k.gradient_scratch)] : nullptr);
     k.linear_wgrad(delta, a, dw, db, accumulate, norms.get(), scratch.get(), begin, end);
   });
   if (partials != nullptr) sum_norms(norms.get(), n, partials);
