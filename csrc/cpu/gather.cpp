@@ -7,6 +7,8 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
+constexpr int64_t kAheadRows = 8, kAheadBytes = 2048;
+
 struct Half {
   uint16_t bits;
 };
@@ -95,13 +97,14 @@ AEFAST_INLINE float scaled(T x, int64_t j, const Scaling& scaling) {
   return scaling.factor != 1.0 ? to_f32(x) * float(scaling.factor) : to_f32(x);
 }
 
+// `next` is the row to come: shuffled rows lie where the hardware can't guess, so each vector fetches its share of it.
 template <class T>
-void gather_row(const char* row, int64_t stride, int64_t n, const Scaling& scaling, float* out) {
+void gather_row(const char* row, const char* next, int64_t stride, int64_t n, const Scaling& scaling, float* out) {
   const float factor = float(scaling.factor);
-  int64_t j = 0;
-  if (stride == int64_t(sizeof(T))) {
-    for (; j + W <= n; j += W) {
+  if (stride == int64_t(sizeof(T)) && n >= W) {
+    for (int64_t j = 0;;) {
       const char* p = row + j * sizeof(T);
+      __builtin_prefetch(next + j * sizeof(T));
       if (scaling.shift) {
         D low, high;
         load_f64<T>(p, low, high);
@@ -112,11 +115,11 @@ void gather_row(const char* row, int64_t stride, int64_t n, const Scaling& scali
         F x = load_f32<T>(p);
         store(out + j, scaling.factor != 1.0 ? x * F(double(factor)) : x);
       }
+      if (j + W == n) return;
+      j = smaller(j + W, n - W);  // the last vector reaches back over what is done
     }
   }
-  for (; j < n; ++j) {
-    out[j] = scaled(read<T>(row + j * stride), j, scaling);
-  }
+  for (int64_t j = 0; j < n; ++j) out[j] = scaled(read<T>(row + j * stride), j, scaling);
 }
 
 // What a row of zeros becomes.
@@ -160,12 +163,11 @@ void gather_rows(const Source& source, const int64_t* index, const Scaling& scal
     }
     return;
   }
+  // Short rows take less time than a fetch from memory: it starts several rows before.
+  const int64_t ahead = larger(1, smaller(kAheadRows, kAheadBytes / (out.cols * int64_t(sizeof(T)))));
   for (int64_t b = begin; b < end; ++b) {
-    if (b + 1 < end) {  // shuffled rows: the hardware can't guess the next one's start
-      const char* next = source.data + index[b + 1] * source.row_stride;
-      for (int line = 0; line < 4; ++line) __builtin_prefetch(next + 64 * line);
-    }
-    gather_row<T>(source.data + index[b] * source.row_stride, source.col_stride, out.cols, scaling,
+    const char* next = source.data + index[smaller(b + ahead, end - 1)] * source.row_stride;
+    gather_row<T>(source.data + index[b] * source.row_stride, next, source.col_stride, out.cols, scaling,
                   out.data + b * out.row_stride);
   }
 }

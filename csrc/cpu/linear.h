@@ -83,6 +83,14 @@ AEFAST_INLINE void store_lanes(float* p, F x, int n, Partial) { store(p, x, n); 
 AEFAST_INLINE F keep_lanes(F x, int, Full) { return x; }
 AEFAST_INLINE F keep_lanes(F x, int n, Partial) { return first_lanes(x, n); }
 
+// An epilogue's file works on pairs of registers (AEFAST_PAIRED): a row of a tile is one vector. by_width calls
+// body(Full or Partial): the last panel's rows may have fewer columns.
+template <class Body>
+AEFAST_INLINE void by_width(int64_t columns, Body&& body) {
+  if (columns == NR) body(Full{});
+  else body(Partial{});
+}
+
 // for_each_vector calls body(column, lanes, Full or Partial): the last, incomplete vector touches `lanes` elements of
 // memory.
 template <class Body>

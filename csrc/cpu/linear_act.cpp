@@ -21,16 +21,24 @@ struct ActivationEpilogue {
 
   void panel(int64_t row, int64_t rows, int64_t column, int64_t columns, const float* tile) {
     visit_activation(act, [&](auto activation) {
-      for (int64_t i = 0; i < rows; ++i, tile += NR) {
-        float* h = out.data + (row + i) * out.row_stride + column;
-        float* z = pre.data ? pre.data + (row + i) * pre.row_stride + column : nullptr;
-        for_each_vector(columns, [&](int64_t j, int lanes, auto extent) __attribute__((always_inline)) {
-          F value = load(tile + j) + load_lanes(bias + column + j, lanes, extent);
-          if (z) store_lanes(z + j, value, lanes, extent);
-          store_lanes(h + j, activation.value(value), lanes, extent);
-        });
-      }
+      using Activation = decltype(activation);
+      by_width(columns, [&](auto extent) __attribute__((always_inline)) {
+        activate_rows<Activation>(row, rows, column, int(columns), tile, extent);
+      });
     });
+  }
+
+  template <class Activation, class Extent>
+  AEFAST_INLINE void activate_rows(int64_t row, int64_t rows, int64_t column, int lanes, const float* tile, Extent e) {
+    const F offset = load_lanes(bias + column, lanes, e);
+    float* h = out.data + row * out.row_stride + column;
+    float* z = pre.data ? pre.data + row * pre.row_stride + column : nullptr;
+    const int64_t h_stride = out.row_stride, z_stride = pre.row_stride;
+    for (int64_t i = 0; i < rows; ++i, h += h_stride, tile += NR) {
+      const F value = load(tile) + offset;
+      if (z) store_lanes(z + i * z_stride, value, lanes, e);
+      store_lanes(h, Activation::value(value), lanes, e);
+    }
   }
 };
 

@@ -1,5 +1,6 @@
 // linear_dgrad: the delta of the layer before. `panels` are those of W transposed.
 // NumPy: out = (delta @ w + extra) * dact(saved)
+#define AEFAST_PAIRED
 #include "common/formulas.h"
 #include "cpu/linear.h"
 #include "cpu/ops.h"
@@ -23,17 +24,26 @@ struct SlopeEpilogue {
 
   void panel(int64_t row, int64_t rows, int64_t column, int64_t columns, const float* tile) {
     visit_activation(saved.data ? act : 0, [&](auto activation) {
-      for (int64_t i = 0; i < rows; ++i, tile += NR) {
-        float* d = out.data + (row + i) * out.row_stride + column;
-        const float* s = saved.data ? saved.data + (row + i) * saved.row_stride + column : tile;  // identity ignores it
-        const float* e = extra.data ? extra.data + (row + i) * extra.row_stride + column : nullptr;
-        for_each_vector(columns, [&](int64_t j, int lanes, auto extent) __attribute__((always_inline)) {
-          F sum = load(tile + j);
-          if (e) sum = sum + load_lanes(e + j, lanes, extent);
-          store_lanes(d + j, sum * activation.derivative(load_lanes(s + j, lanes, extent)), lanes, extent);
-        });
-      }
+      using Activation = decltype(activation);
+      by_width(columns, [&](auto extent) __attribute__((always_inline)) {
+        slope_rows<Activation>(row, rows, column, int(columns), tile, extent);
+      });
     });
+  }
+
+  template <class Activation, class Extent>
+  AEFAST_INLINE void slope_rows(int64_t row, int64_t rows, int64_t column, int lanes, const float* tile, Extent e) {
+    float* d = out.data + row * out.row_stride + column;
+    // The identity's slope ignores what was saved, maybe nothing.
+    const Matrix& kept = saved.data ? saved : out;
+    const float* s = kept.data + row * kept.row_stride + column;
+    const float* more = extra.data ? extra.data + row * extra.row_stride + column : nullptr;
+    const int64_t d_stride = out.row_stride, s_stride = kept.row_stride, more_stride = extra.row_stride;
+    for (int64_t i = 0; i < rows; ++i, d += d_stride, s += s_stride, tile += NR) {
+      F sum = load(tile);
+      if (more) sum = sum + load_lanes(more + i * more_stride, lanes, e);
+      store_lanes(d, sum * Activation::derivative(load_lanes(s, lanes, e)), lanes, e);
+    }
   }
 };
 

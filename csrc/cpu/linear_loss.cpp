@@ -36,28 +36,43 @@ struct LossEpilogue {
 
   void panel(int64_t row, int64_t rows, int64_t column, int64_t columns, const float* tile) {
     visit_loss(loss, act, [&](auto rule) {
-      for (int64_t i = 0; i < rows; ++i, tile += NR) {
-        const float* t = target.data + (row + i) * target.row_stride + column;
-        float* d = delta.data ? delta.data + (row + i) * delta.row_stride + column : nullptr;
-        F factor(d ? double(batch_scale[row + i]) * scale : 0.0);
-        F sum = sums[i];
-        for_each_vector(columns, [&](int64_t j, int lanes, auto extent) __attribute__((always_inline)) {
-          F z = load(tile + j) + load_lanes(bias + column + j, lanes, extent);
-          F goal = load_lanes(t + j, lanes, extent);
-          F weight = feature_weight ? load_lanes(feature_weight + column + j, lanes, extent) : F(1.0);
-          F value;
-          if (d) {
-            F slope;
-            rule.at(z, goal, value, slope);
-            store_lanes(d + j, factor * weight * slope, lanes, extent);
-          } else {
-            value = rule.value(z, goal);
-          }
-          sum = sum + keep_lanes(weight * value, lanes, extent);
-        });
-        sums[i] = sum;
-      }
+      using Rule = decltype(rule);
+      by_width(columns, [&](auto extent) __attribute__((always_inline)) {
+        if (delta.data) with_slopes<Rule>(row, rows, column, int(columns), tile, extent);
+        else values<Rule>(row, rows, column, int(columns), tile, extent);
+      });
     });
+  }
+
+  template <class Rule, class Extent>
+  AEFAST_INLINE void with_slopes(int64_t row, int64_t rows, int64_t column, int lanes, const float* tile, Extent e) {
+    const F offset = load_lanes(bias + column, lanes, e), weight = weights(column, lanes, e);
+    const float *t = target.data + row * target.row_stride + column, *share = batch_scale + row;
+    float* d = delta.data + row * delta.row_stride + column;
+    const int64_t t_stride = target.row_stride, d_stride = delta.row_stride;
+    const double unit = scale;
+    for (int64_t i = 0; i < rows; ++i, t += t_stride, d += d_stride, tile += NR) {
+      F value, slope;
+      Rule::at(load(tile) + offset, load_lanes(t, lanes, e), value, slope);
+      store_lanes(d, F(double(share[i]) * unit) * weight * slope, lanes, e);
+      sums[i] = sums[i] + keep_lanes(weight * value, lanes, e);
+    }
+  }
+
+  template <class Rule, class Extent>
+  AEFAST_INLINE void values(int64_t row, int64_t rows, int64_t column, int lanes, const float* tile, Extent e) {
+    const F offset = load_lanes(bias + column, lanes, e), weight = weights(column, lanes, e);
+    const float* t = target.data + row * target.row_stride + column;
+    const int64_t t_stride = target.row_stride;
+    for (int64_t i = 0; i < rows; ++i, t += t_stride, tile += NR) {
+      const F value = Rule::value(load(tile) + offset, load_lanes(t, lanes, e));
+      sums[i] = sums[i] + keep_lanes(weight * value, lanes, e);
+    }
+  }
+
+  template <class Extent>
+  AEFAST_INLINE F weights(int64_t column, int lanes, Extent e) const {
+    return feature_weight ? load_lanes(feature_weight + column, lanes, e) : F(1.0);
   }
 };
 

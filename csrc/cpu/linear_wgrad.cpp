@@ -33,7 +33,7 @@ void pack_tiles(const float* left, int64_t stride, int64_t count, int64_t rows, 
 void outer_product(const float* left, int64_t left_stride, int64_t rows, const float* right, int64_t right_stride,
                    int64_t columns, int64_t depth, float* c, int64_t c_stride, bool accumulate, float* scratch) {
   alignas(64) float strip[KC * NR];
-  alignas(64) float tile[MR * NR];
+  alignas(64) float tile[MR * NR] = {};
   const bool packs = scratch != nullptr && columns >= PACKED_COLUMNS;
   const int64_t part = even_part(depth, KC), block = even_part(rows, NC);
   for (int64_t b = 0; b < depth; b += part) {
@@ -69,13 +69,21 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
           if (width == NR) {
             micro_columns[height](column, stride, strip, NR, count, target, c_stride, resume);
           } else {
-            for (int64_t r = 0; r < height; ++r) {
-              for (int l = 0; l < NR; ++l) tile[r * NR + l] = resume && l < width ? target[r * c_stride + l] : 0.0f;
+            // Through a whole tile: its vectors v of rows r, all or some lanes of them in the gradient.
+            auto each = [&](auto&& copy) __attribute__((always_inline)) {
+              for (int64_t r = 0; r < height; ++r) {
+                for (int v = 0; v * W < width; ++v) {
+                  copy(tile + r * NR + v * W, target + r * c_stride + v * W, int(smaller(W, width - v * W)));
+                }
+              }
+            };
+            if (resume) {
+              each([](float* whole, float* some, int lanes)
+                       __attribute__((always_inline)) { store(whole, load(some, lanes)); });
             }
             micro_columns[height](column, stride, strip, NR, count, tile, NR, resume);
-            for (int64_t r = 0; r < height; ++r) {
-              for (int l = 0; l < width; ++l) target[r * c_stride + l] = tile[r * NR + l];
-            }
+            each([](float* whole, float* some, int lanes)
+                     __attribute__((always_inline)) { store(some, load(whole), lanes); });
           }
           i += height;
         }
@@ -84,26 +92,42 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
   }
 }
 
+// Columns column + W v, v < vectors, the last of them with `lanes`: a chain of sums each, so several at a time.
+template <int vectors>
 AEFAST_INLINE void sum_columns(Matrix delta, float* db, bool accumulate, int64_t column, int lanes) {
-  F sum = accumulate ? load(db + column, lanes) : F(0.0);
-  for (int64_t b = 0; b < delta.rows; ++b) {
-    const float* row = delta.data + b * delta.row_stride + column;
-    sum = sum + (lanes == W ? load(row) : load(row, lanes));
+  F sum[vectors];
+  AEFAST_UNROLL for (int v = 0; v < vectors; ++v) {
+    sum[v] = !accumulate ? F(0.0) : v + 1 < vectors ? load(db + column + v * W) : load(db + column + v * W, lanes);
   }
-  store(db + column, sum, lanes);
+  const float* row = delta.data + column;
+  for (int64_t b = 0; b < delta.rows; ++b, row += delta.row_stride) {
+    AEFAST_UNROLL for (int v = 0; v < vectors; ++v) {
+      sum[v] = sum[v] + (v + 1 < vectors || lanes == W ? load(row + v * W) : load(row + v * W, lanes));
+    }
+  }
+  AEFAST_UNROLL for (int v = 0; v + 1 < vectors; ++v) store(db + column + v * W, sum[v]);
+  store(db + column + (vectors - 1) * W, sum[vectors - 1], lanes);
 }
 
-// float64 sums of squares of contiguous rows, lane by lane.
+// float64 sums of squares of contiguous rows, in four sets of lanes.
 double square_norm(const float* row, int64_t n) {
-  D low(0.0), high(0.0);
+  D sum[4] = {D(0.0), D(0.0), D(0.0), D(0.0)};
+  auto add = [&sum](F x, int at) __attribute__((always_inline)) {
+    D low = widen_low(x), high = widen_high(x);
+    sum[at] = fma(low, low, sum[at]);
+    sum[at + 1] = fma(high, high, sum[at + 1]);
+  };
   int64_t i = 0;
-  for (; i < n; i += W) {
-    F x = i + W <= n ? load(row + i) : load(row + i, int(n - i));
-    D x0 = widen_low(x), x1 = widen_high(x);
-    low = fma(x0, x0, low);
-    high = fma(x1, x1, high);
+  for (; i + 2 * W <= n; i += 2 * W) {
+    add(load(row + i), 0);
+    add(load(row + i + W), 2);
   }
-  return sum_lanes(low) + sum_lanes(high);
+  if (i + W <= n) {
+    add(load(row + i), 0);
+    i += W;
+  }
+  if (i < n) add(load(row + i, int(n - i)), 2);
+  return sum_lanes((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
 
 // The same for rows with stride 1 between them: W rows at a time.
@@ -137,7 +161,10 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
                   dw.data + begin, dw.col_stride, accumulate, scratch);
   }
   if (db) {
-    for (int64_t n = begin; n < end; n += W) sum_columns(delta, db, accumulate, n, int(smaller(W, end - n)));
+    int64_t n = begin;
+    for (; end - n >= 8 * W; n += 8 * W) sum_columns<8>(delta, db, accumulate, n, W);
+    for (; end - n > W; n += 2 * W) sum_columns<2>(delta, db, accumulate, n, int(smaller(W, end - n - W)));
+    if (n < end) sum_columns<1>(delta, db, accumulate, n, int(end - n));
   }
   if (!row_square_norm) return;
   if (rows_contiguous) {

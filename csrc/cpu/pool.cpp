@@ -186,7 +186,7 @@ void parallel_region(int threads, RegionBody body, void* context) {
 }
 
 int threads_for(double flops, int threads) {
-  const double each = g_flops_per_thread.load(std::memory_order_relaxed);
+  const double each = flops_per_thread();
   return each > 0 ? std::max(1, static_cast<int>(std::min<double>(threads, flops / each))) : std::max(1, threads);
 }
 
@@ -194,6 +194,8 @@ void set_flops_per_thread(double flops) {
   if (!(flops >= 0)) throw std::invalid_argument("flops must be at least 0, but is " + std::to_string(flops));
   g_flops_per_thread.store(flops);
 }
+
+double flops_per_thread() { return g_flops_per_thread.load(std::memory_order_relaxed); }
 
 int num_threads() {
   const int fixed = g_threads.load();

@@ -51,6 +51,7 @@ int threads_for(double flops, int threads);
 // Arithmetic worth one more thread; 0 makes every step use all threads (for tests). Throws std::invalid_argument below
 // 0.
 void set_flops_per_thread(double flops);
+double flops_per_thread();
 
 // Counts forks: state left behind by the parent's other threads is told by an older generation.
 uint32_t fork_generation();

@@ -13,6 +13,7 @@
 #include "cpu/kernels.h"
 #include "cpu/panels.h"
 #include "cpu/pool.h"
+#include "cpu/team_choice.h"
 
 namespace aefast::cpu {
 
@@ -141,8 +142,7 @@ class Program {
   void pack_all(const Team& team);
   void train(Run& run, const Team& team);
   void check_feed(const Feed& feed, int64_t start, int64_t stop) const;
-  int team_size(int threads) const;
-  int with_scratch(int team);  // room for each thread of a team so large; the size as it came
+  void make_scratch(int team);  // room for each thread of a team so large
 
   const Kernels& kernels_;
   int64_t batch_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
@@ -158,6 +158,7 @@ class Program {
   double flops_ = 0;
   int64_t block_rows_ = 1;
   bool rows_only_ = true;
+  TeamChoice team_;
   std::atomic<uint64_t> busy_{0};
 };
 

@@ -39,7 +39,7 @@ struct Program::Run {
   const Interrupted& interrupted;
   const double* scalars = nullptr;
   double* losses = nullptr;
-  int64_t n = 0;
+  int64_t first = 0, last = 0;  // the steps of this stretch
   int nonfinite = 0;
   double clip_norm = 0;
   std::atomic<bool> given_up{false};
@@ -200,9 +200,11 @@ void Program::pack_all(const Team& team) {
 
 void Program::train(Run& run, const Team& team) {
   const int64_t* noise = run.feed.noise_rows != nullptr ? run.feed.noise_rows : run.feed.index;
-  pack_all(team);
-  team.barrier.wait();
-  for (int64_t i = 0; i < run.n; ++i) {
+  if (run.first == 0) {
+    pack_all(team);
+    team.barrier.wait();
+  }
+  for (int64_t i = run.first; i < run.last; ++i) {
     const double* s = run.scalars + 4 * i;
     const Step step{run.feed.index + i * batch_, noise + i * batch_, batch_, {s[0], s[1], s[2], s[3]}};
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
@@ -243,17 +245,11 @@ void Program::check_feed(const Feed& feed, int64_t start, int64_t stop) const {
   check_index(feed.index + start, stop - start, feed.data.rows);
 }
 
-int Program::team_size(int threads) const {
-  const int wanted = threads > 0 ? threads : num_threads();
-  return threads_for(flops_, wanted);
-}
-
-int Program::with_scratch(int team) {
+void Program::make_scratch(int team) {
   if (!rows_only_ && team > scratch_threads_) {
     scratch_ = aligned_floats(team * kernels_.gradient_scratch);
     scratch_threads_ = team;
   }
-  return team;
 }
 
 RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
@@ -265,8 +261,17 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   }
   check_feed(feed, 0, n * batch_);
   Exclusive exclusive(*this);
-  Run run{feed, interrupted, scalars, losses, n, nonfinite, clip_norm};
-  if (n > 0) parallel(with_scratch(team_size(threads)), [&](const Team& team) { train(run, team); });
+  const int most = threads > 0 ? threads : num_threads();
+  make_scratch(most);
+  team_.begin(flops_, most);
+  Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm};
+  while (run.last < n && run.result.status == Status::done) {
+    run.first = run.last;
+    run.last = run.first + std::min(n - run.first, team_.steps());
+    const auto begin = Clock::now();
+    parallel(team_.size(), [&](const Team& team) { train(run, team); });
+    team_.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
+  }
   return run.result;
 }
 
@@ -283,7 +288,9 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
-  parallel(with_scratch(team_size(threads)), [&](const Team& team) {
+  const int size = threads_for(flops_, threads > 0 ? threads : num_threads());
+  make_scratch(size);
+  parallel(size, [&](const Team& team) {
     if (repack) {
       pack_all(team);
       team.barrier.wait();
