@@ -44,45 +44,42 @@ AEFAST_FORMULA void box_muller(V u1, V u2, V& n0, V& n1) {
   n1 = p1 + (product_error(radius, sine, p1) + lost * sine);
 }
 
-// Bijection of [0, n) per (seed, epoch): a six-round Feistel network on the next power of two (at least 4), walked
-// until it lands inside.
-class Permutation {
- public:
-  AEFAST_HD Permutation(uint64_t n, uint64_t seed, uint32_t epoch) : n_(n) {
-    int bits = 2;
-    while (bits < 64 && (n - 1) >> bits != 0) ++bits;
-    low_bits_ = bits / 2;
-    low_mask_ = uint32_t((uint64_t(1) << low_bits_) - 1);
-    high_mask_ = uint32_t((uint64_t(1) << (bits - low_bits_)) - 1);
-    PhiloxBlock<uint32_t> first = philox4x32<uint32_t>(seed, 0, 0, epoch, 1u << 16);
-    PhiloxBlock<uint32_t> second = philox4x32<uint32_t>(seed, 1, 0, epoch, 1u << 16);
-    for (int i = 0; i < 6; ++i) keys_[i] = i < 4 ? first.word[i] : second.word[i - 4];
-  }
-
-  AEFAST_HD uint64_t operator()(uint64_t x) const {
-    do {
-      uint32_t high = uint32_t(x >> low_bits_), low = uint32_t(x) & low_mask_;
-      for (int i = 0; i < 6; i += 2) {
-        high ^= mix(low + keys_[i]) & high_mask_;
-        low ^= mix(high + keys_[i + 1]) & low_mask_;
-      }
-      x = uint64_t(high) << low_bits_ | low;
-    } while (x >= n_);
-    return x;
-  }
-
- private:
-  AEFAST_HD static uint32_t mix(uint32_t h) {
-    h ^= h >> 16;
-    h *= 0x7feb352du;
-    h ^= h >> 15;
-    h *= 0x846ca68bu;
-    return h ^ h >> 16;
-  }
-
-  uint64_t n_;
-  int low_bits_;
-  uint32_t low_mask_, high_mask_, keys_[6];
+// A bijection of [0, n) per (seed, epoch): a six-round Feistel network on the next power of two (at least 4), of which
+// numbers beyond n go through again until they land inside.
+struct Shuffle {
+  uint64_t n;
+  int low_bits;
+  uint32_t low_mask, high_mask, keys[6];
 };
+
+AEFAST_HD inline Shuffle make_shuffle(uint64_t n, uint64_t seed, uint32_t epoch) {
+  int bits = 2;
+  while (bits < 64 && (n - 1) >> bits != 0) ++bits;
+  const int low_bits = bits / 2;
+  Shuffle s{n, low_bits, uint32_t((uint64_t(1) << low_bits) - 1), uint32_t((uint64_t(1) << (bits - low_bits)) - 1), {}};
+  PhiloxBlock<uint32_t> first = philox4x32<uint32_t>(seed, 0, 0, epoch, 1u << 16);
+  PhiloxBlock<uint32_t> second = philox4x32<uint32_t>(seed, 1, 0, epoch, 1u << 16);
+  for (int i = 0; i < 6; ++i) s.keys[i] = i < 4 ? first.word[i] : second.word[i - 4];
+  return s;
+}
+
+template <class U>
+AEFAST_FORMULA U shuffle_mix(U h) {
+  U high, low;
+  h = h ^ shift_right<16>(h);
+  multiply_wide(0x7feb352du, h, high, low);
+  h = low ^ shift_right<15>(low);
+  multiply_wide(0x846ca68bu, h, high, low);
+  return low ^ shift_right<16>(low);
+}
+
+// Once through the network; a number is high << low_bits | low. U: uint32_t or a vector of them.
+template <class U>
+AEFAST_FORMULA void shuffle_pass(const Shuffle& s, U& high, U& low) {
+  for (int i = 0; i < 6; i += 2) {
+    high = high ^ (shuffle_mix(low + U(s.keys[i])) & U(s.high_mask));
+    low = low ^ (shuffle_mix(high + U(s.keys[i + 1])) & U(s.low_mask));
+  }
+}
 
 }  // namespace aefast

@@ -55,6 +55,11 @@ AEFAST_HD inline void sincos_turns(T u, T& sine, T& cosine) {
   if ((turn + 1) & 2) cosine = -cosine;
 }
 // (high, low) words of m * x.
+template <int n>
+AEFAST_HD inline uint32_t shift_right(uint32_t x) {
+  return x >> n;
+}
+
 AEFAST_HD inline void multiply_wide(uint32_t m, uint32_t x, uint32_t& high, uint32_t& low) {
   uint64_t product = uint64_t(m) * x;
   high = uint32_t(product >> 32);

@@ -5,8 +5,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "common/philox.h"
-
 namespace aefast::cpu {
 
 double total_weight(const double* sample_weight, const int64_t* index, int64_t n) {
@@ -58,11 +56,6 @@ double clip_scale(double square_norm, double clip_norm) {
   if (!(clip_norm > 0)) return 1.0;
   const double norm = std::sqrt(square_norm);
   return std::isnan(norm) ? norm : std::min(1.0, clip_norm / (norm + 1e-6));
-}
-
-void permutation(int64_t n, uint64_t seed, uint32_t epoch, int64_t* out, int64_t begin, int64_t end) {
-  const Permutation order(static_cast<uint64_t>(n), seed, epoch);
-  for (int64_t i = begin; i < end; ++i) out[i] = static_cast<int64_t>(order(static_cast<uint64_t>(i)));
 }
 
 void check_index(const int64_t* index, int64_t n, int64_t rows) {

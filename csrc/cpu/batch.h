@@ -25,9 +25,6 @@ void sum_norms(const double* row_square_norm, int64_t n, double* partials);
 // min(1, clip_norm / (norm + 1e-6)); clip_norm 0 doesn't clip; a NaN stays one.
 double clip_scale(double square_norm, double clip_norm);
 
-// out[i] = place i of the epoch's order of n rows, for i in [begin, end).
-void permutation(int64_t n, uint64_t seed, uint32_t epoch, int64_t* out, int64_t begin, int64_t end);
-
 // Throws std::out_of_range where an index isn't in [0, rows).
 void check_index(const int64_t* index, int64_t n, int64_t rows);
 

@@ -4,6 +4,10 @@
 
 #include <cstdint>
 
+namespace aefast {
+struct Shuffle;
+}
+
 namespace aefast::cpu {
 
 // A strided 2-D float32 matrix in the caller's memory; strides in elements. A null `data` means "absent".
@@ -87,6 +91,8 @@ struct Kernels {
   // Flat elements [begin, end); pointers are to element 0. slots and ema may be null.
   void (*update)(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
                  float* slot1, float* ema, int64_t begin, int64_t end);
+  // Places [begin, end) of the permutation.
+  void (*shuffle)(const Shuffle& shuffle, int64_t* out, int64_t begin, int64_t end);
   // Element-wise act over n floats, for the accuracy tests of the vector math.
   void (*activate)(int act, const float* z, float* out, int64_t n);
 };

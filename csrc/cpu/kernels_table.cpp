@@ -14,7 +14,8 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       linear_dgrad,     linear_wgrad,
       gaussian_latent,  gaussian_latent_backward,
       sparsity_penalty, sparsity_penalty_backward,
-      update,           activate,
+      update,           shuffle,
+      activate,
   };
   return &table;
 }

@@ -29,6 +29,7 @@ void sparsity_penalty_backward(Matrix h, const float* batch_scale, int kind, dou
                                const float* mean, Matrix out, int64_t begin, int64_t end);
 void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
             float* slot1, float* ema, int64_t begin, int64_t end);
+void shuffle(const Shuffle& shuffle, int64_t* out, int64_t begin, int64_t end);
 void activate(int act, const float* z, float* out, int64_t n);
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 
+#include "common/philox.h"
 #include "cpu/batch.h"
 #include "cpu/dispatch.h"
 #include "cpu/panels.h"
@@ -129,8 +130,10 @@ void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, c
 }
 
 void permutation(int64_t n, uint64_t seed, uint32_t epoch, int64_t* out) {
+  const Kernels& k = kernels();
+  const Shuffle order = make_shuffle(uint64_t(n), seed, epoch);
   split(n, kFlatUnit, kFlopsPerNoise * double(n),
-        [&](int64_t begin, int64_t end) { cpu::permutation(n, seed, epoch, out, begin, end); });
+        [&](int64_t begin, int64_t end) { k.shuffle(order, out, begin, end); });
 }
 
 }  // namespace aefast::cpu::threaded
