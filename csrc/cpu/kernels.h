@@ -49,6 +49,21 @@ struct StepScalars {
   double lr = 0, c1 = 1, c2 = 1, beta = 1;
 };
 
+// The functions of vmath.h; the last two are sin and cos of 2 pi x.
+enum class VectorFunction : int {
+  exp,
+  exp_nonpositive,
+  expm1,
+  log,
+  log1p,
+  tanh,
+  exp_minus_half_square,
+  normal_cdf,
+  sin_turns,
+  cos_turns,
+};
+constexpr int kVectorFunctions = int(VectorFunction::cos_turns) + 1;
+
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
   const char* name;
@@ -87,8 +102,9 @@ struct Kernels {
   // Flat elements [begin, end); pointers are to element 0. slots and ema may be null.
   void (*update)(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
                  float* slot1, float* ema, int64_t begin, int64_t end);
-  // Element-wise act over n floats, for the accuracy tests of the vector math.
+  // Element-wise over n floats, for the accuracy tests: activations, and what they are made of.
   void (*activate)(int act, const float* z, float* out, int64_t n);
+  void (*vector_math)(VectorFunction function, const float* x, float* out, int64_t n);
 };
 
 // Filled tables; null where this build or target has no such set.

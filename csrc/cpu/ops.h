@@ -30,5 +30,6 @@ void sparsity_penalty_backward(Matrix h, const float* batch_scale, int kind, dou
 void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, const float* g, float* slot0,
             float* slot1, float* ema, int64_t begin, int64_t end);
 void activate(int act, const float* z, float* out, int64_t n);
+void vector_math(VectorFunction function, const float* x, float* out, int64_t n);
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -39,7 +39,8 @@ AEFAST_INLINE __m256i lanes_of(unsigned mask) {
 // SIMDe's masked accesses touch all lanes of memory, and its masked store writes zeros there.
 AEFAST_INLINE __m512 maskz_loadu_ps(unsigned mask, const void* p) {
   const float* from = static_cast<const float*>(p);
-  return bits<__m512>(Floats{{_mm256_maskload_ps(from, lanes_of(mask)), _mm256_maskload_ps(from + 8, lanes_of(mask >> 8))}});
+  return bits<__m512>(
+      Floats{{_mm256_maskload_ps(from, lanes_of(mask)), _mm256_maskload_ps(from + 8, lanes_of(mask >> 8))}});
 }
 AEFAST_INLINE void mask_storeu_ps(void* p, unsigned mask, __m512 x) {
   float* to = static_cast<float*>(p);
