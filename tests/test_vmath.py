@@ -173,8 +173,8 @@ def pieces(row: Row) -> range:
     return range(len(inputs(row)))
 
 
-@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("target", SETS, ids=str)
+@pytest.mark.parametrize("row", ROWS)
 def test_stated_errors(target: testing.Target, row: Row) -> None:
     bound = row.fused if fuses(target) else row.unfused
     worst, outside = (0.0, np.float32(0)), (0.0, np.float32(0))
@@ -196,8 +196,8 @@ def test_stated_errors(target: testing.Target, row: Row) -> None:
     assert outside[0] <= 1.0, f"{outside[0]:.3f} of the error allowed below {row.low} at {outside[1]!r}"
 
 
-@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("target", SETS, ids=str)
+@pytest.mark.parametrize("row", ROWS)
 def test_nan_stays_in_its_lane(target: testing.Target, row: Row) -> None:
     """In any lane, of whole vectors and of tails, without a trace in the others."""
     with target.active():
