@@ -11,6 +11,18 @@ void bind_runtime(py::module_& m) {
   m.def("available_isas", &cpu::available_isas,
         "Instruction sets that this build has and this machine runs, best first.");
   m.def(
+      "x86_isas",
+      [](uint32_t leaf1_c, uint32_t leaf7_b, uint32_t leaf7_1_a, uint32_t extended_c, uint64_t xcr0) {
+        const cpu::Features found = cpu::features({leaf1_c, leaf7_b, leaf7_1_a, extended_c, xcr0});
+        std::vector<std::string> names;
+        if (found.avx512bf16) names.emplace_back("avx512bf16");
+        if (found.avx512) names.emplace_back("avx512");
+        if (found.avx2) names.emplace_back("avx2");
+        return names;
+      },
+      py::arg("leaf1_c"), py::arg("leaf7_b"), py::arg("leaf7_1_a"), py::arg("extended_c"), py::arg("xcr0"),
+      "Instruction sets of an x86-64 processor and system of which CPUID and XGETBV say this (for tests).");
+  m.def(
       "isa", [] { return std::string(cpu::kernels().name); }, "The instruction set in use (AEFAST_ISA, or the best).");
   m.def("set_isa", &cpu::set_isa, py::arg("name"),
         "Changes the instruction set in use; existing programs keep theirs. ValueError where it isn't available.");
@@ -30,6 +42,19 @@ void bind_runtime(py::module_& m) {
         cpu::kernels().activate(row, from, to, n);
       },
       py::arg("act"), py::arg("z"), py::arg("out"), "out = act(z), element by element; float32 (n,).");
+  m.def(
+      "vector_math",
+      [](int function, py::object x, py::object out) {
+        const int64_t n = length("x", x);
+        const float* from = floats("x", x, n);
+        float* to = floats("out", out, n, Access::write);
+        const auto which = cpu::VectorFunction(code("function", function, cpu::kVectorFunctions));
+        py::gil_scoped_release release;
+        cpu::kernels().vector_math(which, from, to, n);
+      },
+      py::arg("function"), py::arg("x"), py::arg("out"),
+      "out = function(x), element by element; float32 (n,): exp, exp_nonpositive, expm1, log, log1p, tanh, "
+      "exp_minus_half_square, normal_cdf, sin_turns, cos_turns.");
 }
 
 }  // namespace aefast::bindings

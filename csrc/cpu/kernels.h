@@ -53,6 +53,21 @@ struct StepScalars {
   double lr = 0, c1 = 1, c2 = 1, beta = 1;
 };
 
+// The functions of vmath.h; the last two are sin and cos of 2 pi x.
+enum class VectorFunction : int {
+  exp,
+  exp_nonpositive,
+  expm1,
+  log,
+  log1p,
+  tanh,
+  exp_minus_half_square,
+  normal_cdf,
+  sin_turns,
+  cos_turns,
+};
+constexpr int kVectorFunctions = int(VectorFunction::cos_turns) + 1;
+
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
   const char* name;
@@ -93,8 +108,9 @@ struct Kernels {
                  float* slot1, float* ema, int64_t begin, int64_t end);
   // Places [begin, end) of the permutation.
   void (*shuffle)(const Shuffle& shuffle, int64_t* out, int64_t begin, int64_t end);
-  // Element-wise act over n floats, for the accuracy tests of the vector math.
+  // Element-wise over n floats, for the accuracy tests: activations, and what they are made of.
   void (*activate)(int act, const float* z, float* out, int64_t n);
+  void (*vector_math)(VectorFunction function, const float* x, float* out, int64_t n);
 };
 
 // Filled tables; null where this build or target has no such set.
@@ -105,5 +121,8 @@ const Kernels* kernels_avx512bf16();
 const Kernels* kernels_neon();
 // The 512-bit code on 256-bit registers, for tests on machines without AVX-512 (CMake option AEFAST_EMULATE_AVX512).
 const Kernels* kernels_avx512_emulated();
+// The AVX-512 sources, intrinsic by intrinsic, on AVX2 (CMake option AEFAST_SIMDE).
+const Kernels* kernels_avx512_simde();
+const Kernels* kernels_avx512bf16_simde();
 
 }  // namespace aefast::cpu

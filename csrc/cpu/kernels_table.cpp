@@ -15,7 +15,7 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       gaussian_latent,  gaussian_latent_backward,
       sparsity_penalty, sparsity_penalty_backward,
       update,           shuffle,
-      activate,
+      activate,         vector_math,
   };
   return &table;
 }

@@ -31,5 +31,6 @@ void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, c
             float* slot1, float* ema, int64_t begin, int64_t end);
 void shuffle(const Shuffle& shuffle, int64_t* out, int64_t begin, int64_t end);
 void activate(int act, const float* z, float* out, int64_t n);
+void vector_math(VectorFunction function, const float* x, float* out, int64_t n);
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

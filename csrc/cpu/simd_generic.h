@@ -8,6 +8,10 @@ typedef uint32_t IntLanes __attribute__((vector_size(4 * W)));
 typedef int32_t SignedLanes __attribute__((vector_size(4 * W)));
 typedef double DoubleLanes __attribute__((vector_size(4 * W)));
 
+// Lane by lane: a sum with a vector of zeros would turn -0 into 0, and stay in the code as an addition.
+AEFAST_INLINE FloatLanes broadcast(float s) { return FloatLanes{s, s, s, s}; }
+AEFAST_INLINE DoubleLanes broadcast(double s) { return DoubleLanes{s, s}; }
+
 struct M {
   SignedLanes v;
 };
@@ -16,7 +20,7 @@ struct F {
   FloatLanes v;
   F() = default;
   AEFAST_INLINE F(FloatLanes x) : v(x) {}
-  AEFAST_INLINE explicit F(double s) : v(FloatLanes{} + float(s)) {}
+  AEFAST_INLINE explicit F(double s) : v(broadcast(float(s))) {}
 };
 
 struct I {
@@ -30,7 +34,7 @@ struct D {
   DoubleLanes v;
   D() = default;
   AEFAST_INLINE D(DoubleLanes x) : v(x) {}
-  AEFAST_INLINE explicit D(double s) : v(DoubleLanes{} + s) {}
+  AEFAST_INLINE explicit D(double s) : v(broadcast(s)) {}
 };
 
 AEFAST_INLINE F load(const float* p) {
@@ -47,7 +51,7 @@ AEFAST_INLINE void store(float* p, F x) { __builtin_memcpy(p, &x.v, sizeof x.v);
 AEFAST_INLINE void store(float* p, F x, int n) {
   for (int l = 0; l < n; ++l) p[l] = x.v[l];
 }
-AEFAST_INLINE F splat(const float* p) { return FloatLanes{} + *p; }
+AEFAST_INLINE F splat(const float* p) { return broadcast(*p); }
 AEFAST_INLINE I lane_index() { return IntLanes{0, 1, 2, 3}; }
 AEFAST_INLINE F select(M m, F yes, F no) {
   return (FloatLanes)((m.v & (SignedLanes)yes.v) | (~m.v & (SignedLanes)no.v));
