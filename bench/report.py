@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contenders import CONTENDERS
+from bench.reference import told
 
 Document = dict[str, Any]
 
@@ -27,15 +28,13 @@ def heading(document: Document) -> str:
 def summary(row: Document) -> list[Document]:
     """Per contender of a row: median, quartiles, extremes (seconds a step), rate, fraction of peak, ratio.
 
-    The ratio is the best peer's median over the contender's: above 1 is faster than the best peer. A
-    contender of the
-    project itself is never a peer.
+    The ratio is the best peer's median over the contender's: above 1 is faster than the best peer. A contender of the
+    project itself is never a peer, nor is one with another output activation.
     """
     medians = {
         r["contender"]: statistics.median(r["seconds_a_step"]) for r in row["results"] if r["status"] == "ok"
     }
-    peers = {name: value for name, value in medians.items() if not name.startswith("aefast")}
-    best = min(peers.values(), default=None)
+    best = min((value for name, value in medians.items() if is_peer(name)), default=None)
     lines = []
     for result in row["results"]:
         line: Document = {
@@ -59,6 +58,11 @@ def summary(row: Document) -> list[Document]:
             }
         lines.append(line)
     return lines
+
+
+def is_peer(contender: str) -> bool:
+    """Somebody else's, and the same computation."""
+    return not contender.startswith("aefast") and CONTENDERS[contender].formula.sigmoid
 
 
 def row_table(row: Document) -> str:
@@ -108,7 +112,8 @@ def markdown(document: Document) -> str:
         *([f"- note: {document['note']}"] if document["note"] else []),
         "",
         "Median microseconds a step (forward, backward, Adam) and quartiles. The last column is the best",
-        "peer's median over aefast's best: above 1 aefast is faster. The peak is of the same minutes.",
+        "peer's median over aefast's best: above 1 aefast is faster. Contenders with another output activation don't count as peers.",
+        "The peak is of the same minutes.",
         "",
         "| net/batch | " + " | ".join(names) + " | aefast GFLOP/s (of peak) | vs best peer |",
         "|---|" + "---|" * (len(names) + 2),
@@ -128,10 +133,10 @@ def markdown(document: Document) -> str:
         cells.append(f"{own['ratio']:.2f}x" if own and own["ratio"] else "-")
         lines.append(f"| {row['net']} | " + " | ".join(cells) + " |")
     lines += ["", "Peak by: " + "; ".join(sorted({row["peak_method"] for row in document["rows"]})) + ".", ""]
-    lines += [f"- `{name}`: {CONTENDERS[name].what}" for name in names]
+    lines += [f"- `{name}`: {CONTENDERS[name].what}{_deviation(name)}" for name in names]
     details = sorted(
         {
-            f"- {r['contender']}: {r['status']}, {r['detail']}"
+            f"- {row['net']}, {r['contender']}: {r['status']}{', ' if r['detail'] else ''}{r['detail']}"
             for row in document["rows"]
             for r in row["results"]
             if r["status"] != "ok"
@@ -149,6 +154,11 @@ def write(document: Document, folder: Path, stem: str) -> list[Path]:
     paths[0].write_text(json.dumps(document, indent=1) + "\n")
     paths[1].write_text(markdown(document))
     return paths
+
+
+def _deviation(contender: str) -> str:
+    said = told(CONTENDERS[contender].formula)
+    return f" ({said}; checked against that formula)" if said else ""
 
 
 def _us(seconds: float) -> str:
