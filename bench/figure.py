@@ -111,6 +111,11 @@ def draw(document: Document) -> Any:
 
 def svg(document: Document) -> str:
     """The picture as SVG, the same text for the same document."""
+    return rendered(draw(document))
+
+
+def rendered(made: Any) -> str:
+    """A figure as SVG, the same text for the same figure."""
     import matplotlib as mpl
 
     # Letters as text in the reader's own font, so that they are crisp; laid out with one that is wider than most.
@@ -118,7 +123,7 @@ def svg(document: Document) -> str:
     out = io.StringIO()
     with mpl.rc_context(style):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        draw(document).savefig(out, format="svg", transparent=True, metadata=nothing)
+        made.savefig(out, format="svg", transparent=True, metadata=nothing)
     return out.getvalue().replace("'DejaVu Sans'", FONT)
 
 
@@ -140,6 +145,12 @@ def caption(document: Document) -> str:
         f"{document['date'][:10]}, commit {document['commit'][:7]},\n`{document['command']}`; "
         "drawn by `python -m bench figure`."
     )
+
+
+def command_of(source: Path) -> str:
+    """The command that wrote a JSON: the word behind `python -m bench`."""
+    words = json.loads(source.read_text(encoding="utf-8"))["command"].split()
+    return str(words[3])
 
 
 def run(source: Path = RESULTS / "compare.json") -> int:

@@ -46,15 +46,18 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Net:
-    """One row: layer widths w0 ... wK, the batch size B and the kind."""
+    """One row: layer widths w0 ... wK, the batch size B, the kind, and the epoch's rows if not the usual ones."""
 
     widths: tuple[int, ...]
     batch: int
     kind: str = PLAIN
+    rows: int = 0
 
     @property
     def name(self) -> str:
-        return "-".join(map(str, self.widths)) + f"/{self.batch}" + (f":{self.kind}" if self.kind else "")
+        """What `parse` reads."""
+        name = "-".join(map(str, self.widths)) + f"/{self.batch}"
+        return name + (f":{self.kind}" if self.kind else "") + (f"@{self.rows}" if self.rows else "")
 
     @property
     def layers(self) -> list[tuple[int, int]]:
@@ -82,6 +85,8 @@ class Net:
 
     @property
     def n_batches(self) -> int:
+        if self.rows:
+            return max(2, self.rows // self.batch)
         by_size = EPOCH_BYTES / (4 * self.batch * self.widths[0])
         return int(np.clip(min(by_size, EPOCH_FLOPS / self.flops), 2, MAX_BATCHES))
 
@@ -92,17 +97,20 @@ class Net:
 
 
 def parse(text: str) -> Net:
-    """The net written as widths/batch or widths/batch:kind; SystemExit for what isn't one."""
-    widths, _, rest = text.partition("/")
+    """The net written as widths/batch, widths/batch:kind, or either with @rows; SystemExit for what isn't one."""
+    written, _, rows = text.partition("@")
+    widths, _, rest = written.partition("/")
     batch, _, kind = rest.partition(":")
     numbers = widths.split("-")
-    good = len(numbers) >= 3 and all(n.isdigit() and int(n) for n in [*numbers, batch or "x"])
+    good = len(numbers) >= 3 and all(
+        n.isdigit() and int(n) for n in [*numbers, batch, *([rows] if rows else [])]
+    )
     if not good or kind not in KINDS:
         kinds = ", ".join(filter(None, KINDS))
         raise SystemExit(
-            f"no net {text!r}; write one of {', '.join(TABLE)}, or widths/batch[:kind] with kind of {kinds}"
+            f"no net {text!r}; write one of {', '.join(TABLE)}, or widths/batch[:kind][@rows] with kind of {kinds}"
         )
-    return Net(tuple(map(int, numbers)), int(batch), kind)
+    return Net(tuple(map(int, numbers)), int(batch), kind, int(rows or 0))
 
 
 TABLE: dict[str, Net] = {}

@@ -15,6 +15,12 @@ from typing import Any
 # Thread pools that spin at the end of a turn must have gone to sleep before the next begins.
 PAUSE = 0.02
 TIMEOUT = 600.0
+ROOT = Path(__file__).parent.parent
+# `python -m` with the sources behind everything else, so that an installed aefast goes before them.
+RUN_MODULE = (
+    f"import runpy, sys; sys.path.append({str(ROOT)!r}); del sys.argv[0]; "
+    "runpy.run_module(sys.argv[0], alter_sys=True, run_name='__main__')"
+)
 
 
 class Worker:
@@ -26,11 +32,10 @@ class Worker:
         # XLA counts the cores that it may use and takes no other instruction; a child inherits them.
         os.sched_setaffinity(0, cores)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-P", "-c", RUN_MODULE, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent.parent,
             env=_environment(len(cores)) | (environment or {}),
         )
         os.sched_setaffinity(0, everywhere)

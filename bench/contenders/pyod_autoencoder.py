@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import pyod
 import torch
 from pyod.models.auto_encoder import AutoEncoder
