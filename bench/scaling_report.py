@@ -62,7 +62,7 @@ def markdown(document: Document) -> str:
         *(f"- {said}" for said in roofs),
         "",
         "Median microseconds a step (forward, backward, Adam). GFLOP/s are those of the unpadded matrix products. The bound is",
-        "the cost model's (`bench/model.py`, README), with the FMA peak of the same minutes; of bound: bound / time, whose 100%",
+        "the cost model's (`bench/model.py`, README), with the FMA peak of the same minutes; of bound: bound / time. 100%",
         "can't be had where the model leaves costs out.",
     ]
     for sweep in dict.fromkeys(row["sweep"] for row in document["rows"]):

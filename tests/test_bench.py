@@ -17,6 +17,7 @@ from bench.contenders import CONTENDERS  # noqa: E402
 
 NET = nets.find("20-12-6-12-20/16")
 X = nets.data(NET)
+INITIAL = nets.initial(NET)
 TRUE = reference.truth(NET, X)
 
 
@@ -73,7 +74,7 @@ BUGS = {
     "eps twenty times larger": lambda monkeypatch: monkeypatch.setattr(nets, "EPS", 2e-7),
     "the learning rate 1% larger": lambda monkeypatch: monkeypatch.setattr(nets, "LEARNING_RATE", 1.01e-3),
     "other initial biases": lambda monkeypatch: monkeypatch.setattr(
-        nets, "initial", lambda net, made=nets.initial(NET): [(w, 0.9 * b) for w, b in made]
+        nets, "initial", lambda net: [(w, 0.9 * b) for w, b in INITIAL]
     ),
 }
 
