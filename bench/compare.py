@@ -71,6 +71,9 @@ def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict
             truths = {reference.USUAL: reference.truth(net, x)}
             alone = reference.float32_alone(net, x, truths[reference.USUAL])
             for name in arguments.contenders:
+                if net.kind != nets.PLAIN and not CONTENDERS[name].kinds:
+                    results[name] = Result(name, "left out", f"only nets without :{net.kind}")
+                    continue
                 formula = CONTENDERS[name].formula
                 if formula not in truths:
                     truths[formula] = reference.truth(net, x, formula)

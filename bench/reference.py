@@ -16,10 +16,9 @@ from bench import nets
 
 Array = NDArray[Any]
 # A contender's losses must follow the reference's within this part of what the loss changed on the way, its
-# parameters within this part of the way that they went. Adam divides by sqrt(v), so a gradient near zero
-# turns float32 noise into a full step: float32 peers were seen at up to 1e-5 and 0.006. A forgotten bias
-# correction or bias gradient is beyond 0.1.
-LOSS_TOLERANCE, WAY_TOLERANCE = 1e-4, 0.02
+# parameters within this part of the way that they went. On rows clear of kinks (`nets.data`) float32 was seen at up to
+# 1e-5 and 4e-4 over the table's nets; a forgotten bias correction or bias gradient is beyond 0.1.
+LOSS_TOLERANCE, WAY_TOLERANCE = 1e-4, 0.005
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,14 @@ class Entry:
     requires: str
     what: str
     formula: Formula = USUAL
+    kinds: bool = False  # also does nets of another kind (`bench.nets.KINDS`)
     environment: dict[str, str] = field(default_factory=dict)
 
 
 CONTENDERS: dict[str, Entry] = {
-    "aefast-epoch": Entry("aefast_engine", "epoch", "aefast", "Trainer.fit: the epochs in native code"),
+    "aefast-epoch": Entry(
+        "aefast_engine", "epoch", "aefast", "Trainer.fit: the epochs in native code", kinds=True
+    ),
     "aefast-step": Entry("aefast_engine", "step", "aefast", "Trainer.step: a call a step"),
     "torch": Entry("torch_eager", "default", "torch", "eager, torch.optim.Adam"),
     "torch-fused": Entry("torch_eager", "fused", "torch", "eager, torch.optim.Adam(fused=True)"),
@@ -47,7 +50,7 @@ CONTENDERS: dict[str, Entry] = {
         "keras",
         "Keras 3 on JAX, fit(batch_size=B, shuffle=False) with jit_compile, arrays in memory",
         EPS_HAT,
-        {"KERAS_BACKEND": "jax"},
+        environment={"KERAS_BACKEND": "jax"},
     ),
     "sklearn": Entry(
         "sklearn_mlp", "adam", "sklearn", "MLPRegressor(solver='adam').partial_fit, an epoch a call", SKLEARN
