@@ -1,76 +1,102 @@
-"""`python -m bench compare`, `figure` and `tables`: what the commands take, and nothing else."""
+"""`python -m bench COMMAND`: what the commands take, and nothing else."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from aefast.data import TABLE_NAMES
 from aefast.threads import num_threads
-from bench import compare, figure, nets, tables
+from bench import compare, figure, fitting, memory, nets, scaling, scaling_report, tables
 from bench.contenders import CONTENDERS
+from bench.fits import subject
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    sub = commands.add_parser("compare", help="time whole training steps beside the peers, in turns")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], about: str, budget: float, rounds: int
+    ) -> argparse.ArgumentParser:
+        """A measurement with the options that all have."""
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.add_argument("--threads", type=int, default=num_threads(), help="for all; default: all cores")
+        sub.add_argument(
+            "--budget", type=float, default=budget, metavar="SECONDS",
+            help=f"about how long all turns may take, starts and checks apart; default {budget:.0f}",
+        )  # fmt: skip
+        sub.add_argument("--backend", default="auto", help='aefast\'s backend; default: what "auto" takes')
+        sub.add_argument(
+            "--note", default="", help="a remark kept with the results, such as what else was running"
+        )
+        sub.add_argument("--out", type=Path, default=figure.RESULTS, help="folder of JSON and Markdown")
+        sub.add_argument("--name", default=name, help=f"stem of the files; default {name}")
+        sub.set_defaults(run=run, rounds=rounds)
+        return sub
+
+    sub = command("compare", _compare, "time whole training steps beside the peers, in turns", 420, 9)
     sub.add_argument(
-        "--rows", nargs="+", metavar="NET", default=list(nets.TABLE), help="nets by name or by number from 1"
+        "--rows", nargs="+", metavar="NET", default=list(nets.TABLE), help="nets by name or number from 1"
     )
-    sub.add_argument(
-        "--contenders",
-        nargs="+",
-        choices=sorted(CONTENDERS),
-        default=list(CONTENDERS),
-        metavar="NAME",
-        help=f"of {', '.join(CONTENDERS)}",
+    _names(sub, "--contenders", list(CONTENDERS))
+    sub.add_argument("--rounds", type=int, help="turns of each contender a net; default 9")
+    sub.add_argument("--quick", action="store_true", help="3 rounds and 30 seconds: does the harness work?")
+
+    sub = command(
+        "scaling", scaling.run, "sweeps of batch, width, depth, rows, threads; odd shapes; the bound", 420, 5
     )
-    sub.add_argument(
-        "--threads",
-        type=int,
-        default=num_threads(),
-        help="the same for all; default: all cores",
+    _names(sub, "--sweeps", list(scaling.SWEEPS))
+    sub.add_argument("--peers", nargs="*", choices=sorted(CONTENDERS), default=scaling.PEERS, metavar="NAME")
+    sub.add_argument("--rounds", type=int, help="turns of each contender a net; default 5")
+
+    for name, budget in (("pyod", 900.0), ("fashion", 300.0)):
+        about = subject(name)
+        sub = command(name, fitting.run, about.title, budget, 5)
+        _names(sub, "--contenders", list(about.contenders))
+        sub.add_argument(
+            "--data", nargs="+", choices=list(about.data), metavar="NAME", help=f"of {', '.join(about.data)}"
+        )
+        sub.add_argument("--seeds", dest="rounds", type=int, help="fits of each contender; default 5")
+        sub.add_argument("--epochs", type=int, default=about.epochs, help=f"default {about.epochs}")
+
+    sub = command("memory", memory.run, "peak memory of a fit against the promise", 120, 1)
+    _names(sub, "--cases", list(memory.CASES))
+
+    sub = command(
+        "tables", tables.run, "the defaults on ten real tables, beside PCA of the same width", 600, 5
     )
-    sub.add_argument(
-        "--budget", type=float, metavar="SECONDS", help="about how long all turns may take; default 420"
-    )
-    sub.add_argument("--rounds", type=int, help="turns of each contender per net; default 9")
-    sub.add_argument(
-        "--quick", action="store_true", help="defaults of 3 rounds and 30 seconds: does the harness work?"
-    )
-    sub.add_argument("--backend", default="auto", help='aefast\'s backend; default: what "auto" takes')
-    sub.add_argument(
-        "--note", default="", help="a remark kept with the results, such as what else the machine was doing"
-    )
-    sub.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
-    )
-    sub.add_argument("--name", default="compare", help="stem of the two files")
+    _names(sub, "--tables", list(TABLE_NAMES))
+    sub.add_argument("--seeds", dest="rounds", type=int, help="splits of each table; default 5")
+
     sub = commands.add_parser(
-        "figure", help="draw the results as an SVG beside their JSON, and print its caption"
+        "figure", help="draw results as an SVG beside their JSON, and print their caption"
     )
     sub.add_argument(
-        "--source", type=Path, default=figure.RESULTS / "compare.json", help="the JSON of a comparison"
+        "--source", type=Path, default=figure.RESULTS / "compare.json", help="JSON of compare or scaling"
     )
-    sub = commands.add_parser("tables", help="the defaults on ten real tables, beside PCA of the same width")
-    sub.add_argument("--tables", nargs="+", choices=TABLE_NAMES, default=list(TABLE_NAMES), metavar="NAME")
-    sub.add_argument("--seeds", dest="rounds", type=int, default=5, help="splits of each table; default 5")
-    sub.add_argument("--note", default="", help="a remark kept with the results")
-    sub.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON and Markdown"
-    )
-    sub.add_argument("--name", default="tables", help="stem of the two files")
-    sub.set_defaults(threads=num_threads(), backend="auto")
+    sub.set_defaults(run=_figure)
     arguments = parser.parse_args()
-    if arguments.command == "figure":
-        return figure.run(arguments.source)
-    if arguments.command == "tables":
-        return tables.run(arguments)
-    arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
-    arguments.budget = arguments.budget or (30.0 if arguments.quick else 420.0)
+    return int(arguments.run(arguments))
+
+
+def _names(sub: argparse.ArgumentParser, flag: str, names: list[str]) -> None:
+    sub.add_argument(
+        flag, nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}"
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.quick:
+        arguments.rounds, arguments.budget = 3, 30.0
     arguments.rows = [nets.find(row) for row in arguments.rows]
     return compare.run(arguments)
+
+
+def _figure(arguments: argparse.Namespace) -> int:
+    command = figure.command_of(arguments.source)
+    return scaling_report.run(arguments.source) if command == "scaling" else figure.run(arguments.source)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,7 @@ turn in every round too, so that the fraction of peak is one of the same minutes
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import select
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,16 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, nets, peak, report
+from bench import machine, nets, peak, reference, report
+from bench.contenders import CONTENDERS
+from bench.turns import Worker, rounds
 
-# A contender's losses must follow the reference's within this part of what the loss changed on the way, its
-# parameters within this part of the way that they went. Adam divides by sqrt(v), so a gradient near zero
-# turns float32 noise into a full step: float32 peers were seen at up to 1e-5 and 0.006. A forgotten bias
-# correction or bias gradient is beyond 0.1.
-LOSS_TOLERANCE, WAY_TOLERANCE = 1e-4, 0.02
-# Thread pools that spin at the end of a turn must have gone to sleep before the next begins.
-PAUSE = 0.02
-TIMEOUT = 600.0
+FEWEST_ROUNDS = 3
+# A contender gets no time where its fewest turns alone would take more than this part of a net's budget.
+GREEDY = 0.5
+FAILURES = ("error", "check failed")
 
 
 @dataclass
@@ -48,59 +42,6 @@ class Result:
     seconds_a_step: list[float] = field(default_factory=list)
 
 
-class Worker:
-    """The driver's end of a contender's process."""
-
-    def __init__(self, command: list[str], threads: int) -> None:
-        everywhere = os.sched_getaffinity(0)
-        cores = sorted(everywhere)[:threads]
-        # XLA counts the cores that it may use and takes no other instruction; a child inherits them.
-        os.sched_setaffinity(0, cores)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parent.parent,
-            env=_environment(len(cores)),
-        )
-        os.sched_setaffinity(0, everywhere)
-
-    def ask(self, **command: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(command) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.hear()
-
-    def hear(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], TIMEOUT)[0]:
-            return {"status": "error", "detail": f"no answer within {TIMEOUT:.0f} s"}
-        line = self.process.stdout.readline()
-        if not line:
-            return {"status": "error", "detail": f"the process ended with code {self.process.wait()}"}
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def close(self) -> None:
-        """Ends the process; one that is in the middle of something after two seconds by force."""
-        try:
-            self.process.communicate(timeout=2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-
-
-def _environment(threads: int) -> dict[str, str]:
-    names = ("OMP", "OPENBLAS", "MKL", "NUMBA", "AEFAST")
-    env = {**os.environ, **{f"{name}_NUM_THREADS": str(threads) for name in names}}
-    env |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "NPROC": str(threads)}
-    return env
-
-
 def run(arguments: argparse.Namespace) -> int:
     """All rows; returns the exit code: 1 if a contender that is installed failed."""
     document = machine.describe(arguments)
@@ -109,62 +50,81 @@ def run(arguments: argparse.Namespace) -> int:
         row = measure(net, arguments, arguments.budget / len(arguments.rows))
         document["rows"].append(row)
         print(report.row_table(row), flush=True)
+        report.write(document, arguments.out, arguments.name)
     paths = report.write(document, arguments.out, arguments.name)
     print("written: " + ", ".join(map(str, paths)))
-    failed = [
-        r for row in document["rows"] for r in row["results"] if r["status"] in ("error", "check failed")
-    ]
-    return 1 if failed else 0
+    return int(any(r["status"] in FAILURES for row in document["rows"] for r in row["results"]))
 
 
 def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict[str, Any]:
-    """One net: start, check, calibrate, take turns."""
-    losses, params = nets.reference(net)
+    """One net: start, check, calibrate, take turns. Of `arguments`: contenders, threads, backend, rounds."""
     workers: dict[str, Worker] = {}
     results: dict[str, Result] = {}
     meter = Worker(["bench.peak"], arguments.threads)
     peaks: list[float] = []
-    try:
-        meter_says = meter.hear()
-        for name in arguments.contenders:
-            workers[name] = Worker(["bench.worker", name, net.name, arguments.backend], arguments.threads)
-            results[name] = prepare(workers[name], name, net, losses, params)
-        running = [name for name in arguments.contenders if results[name].status == "ok"]
-        share = budget / max(1, len(running)) / arguments.rounds
-        epochs = {name: calibrate(workers[name], share) for name in running}
-        for name in running:
-            results[name].steps_a_turn = epochs[name] * net.n_batches
-        start = time.monotonic()
-        for i in range(arguments.rounds):
-            # On a machine that others use as well, a turn may take much longer than when it was calibrated.
-            if i >= 3 and time.monotonic() - start > 1.5 * budget:
-                break
-            shift = i % max(1, len(running))
-            for name in running[shift:] + running[:shift]:
-                time.sleep(PAUSE)
-                said = workers[name].ask(do="run", epochs=epochs[name])
-                if said["status"] != "ran":
-                    results[name].status, results[name].detail = said["status"], said["detail"]
-                    epochs.pop(name)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            meter_says = meter.hear()
+            x = nets.data(net)
+            path = Path(folder) / "data.npy"
+            np.save(path, x)
+            truths = {reference.USUAL: reference.truth(net, x)}
+            alone = reference.float32_alone(net, x, truths[reference.USUAL])
+            for name in arguments.contenders:
+                if net.kind != nets.PLAIN and not CONTENDERS[name].kinds:
+                    results[name] = Result(name, "left out", f"only nets without :{net.kind}")
                     continue
-                results[name].seconds_a_step.append(said["seconds"] / (epochs[name] * net.n_batches))
-            running = [name for name in running if name in epochs]
-            time.sleep(PAUSE)
-            peaks.append(meter.ask(do="measure")["gflops"])
-    finally:
-        for worker in (meter, *workers.values()):
-            worker.close()
+                formula = CONTENDERS[name].formula
+                if formula not in truths:
+                    truths[formula] = reference.truth(net, x, formula)
+                _progress(f"{net.name}: {name} starts and is checked")
+                command = ["bench.worker", name, net.name, arguments.backend, str(path)]
+                workers[name] = Worker(command, arguments.threads, CONTENDERS[name].environment)
+                results[name] = prepare(workers[name], name, truths[formula], alone)
+            running = [name for name in arguments.contenders if results[name].status == "ok"]
+            share = budget / max(1, len(running)) / arguments.rounds
+            epochs: dict[str, int] = {}
+            for name in list(running):
+                _progress(f"{net.name}: {name} warms up")
+                epochs[name] = calibrate(workers[name], results[name], net, share, budget)
+                results[name].steps_a_turn = epochs[name] * net.n_batches
+                if results[name].status != "ok":
+                    running.remove(name)
+            start = time.monotonic()
+
+            def out_of_time(i: int) -> bool:
+                # On a machine that others use as well, a turn may take much longer than when it was calibrated.
+                return i >= FEWEST_ROUNDS and time.monotonic() - start > 1.5 * budget
+
+            for i, name in rounds(arguments.rounds, [*running, ""], out_of_time):
+                if not name:
+                    peaks.append(meter.ask(do="measure")["gflops"])
+                    _progress(
+                        f"{net.name}: round {i + 1} of {arguments.rounds}, {time.monotonic() - start:.0f} s"
+                    )
+                elif results[name].status == "ok":
+                    said = workers[name].ask(do="run", epochs=epochs[name])
+                    if said["status"] == "ran":
+                        results[name].seconds_a_step.append(said["seconds"] / results[name].steps_a_turn)
+                    else:
+                        results[name].status, results[name].detail = said["status"], said["detail"]
+        finally:
+            for worker in (meter, *workers.values()):
+                worker.close()
+            _progress("")
     return {
         "net": net.name,
         "flops": net.flops,
         "n_batches": net.n_batches,
+        "threads": arguments.threads,
+        "float32_alone": alone,
         "peak_gflops": statistics.median(peaks) if peaks else None,
         "peak_method": meter_says.get("method", peak.UNKNOWN),
         "results": [vars(results[name]) for name in arguments.contenders],
     }
 
 
-def prepare(worker: Worker, name: str, net: nets.Net, losses: list[float], params: nets.Parameters) -> Result:
+def prepare(worker: Worker, name: str, true: reference.Truth, alone: tuple[float, float]) -> Result:
     """Start-up and check; a status other than "ok" takes no turns."""
     said = worker.hear()
     if said["status"] != "ready":
@@ -178,40 +138,31 @@ def prepare(worker: Worker, name: str, net: nets.Net, losses: list[float], param
             return result
         with np.load(path) as archive:
             arrays = [archive[key] for key in archive.files]
-    result.loss_error, result.way_error = compare(net, losses, params, said["losses"], arrays)
-    if not (result.loss_error <= LOSS_TOLERANCE and result.way_error <= WAY_TOLERANCE):
+    result.loss_error, result.way_error = errors = true.errors(said["losses"], arrays)
+    if not reference.passes(errors):
         result.status = "check failed"
         result.detail = (
-            f"loss off by {result.loss_error:.2g} of its change (allowed {LOSS_TOLERANCE}), "
-            f"parameters by {result.way_error:.2g} of their way (allowed {WAY_TOLERANCE})"
+            f"loss off by {errors[0]:.2g} of its change (allowed {reference.LOSS_TOLERANCE}), "
+            f"parameters by {errors[1]:.2g} of their way (allowed {reference.WAY_TOLERANCE})"
         )
+        if not reference.passes(alone, 0.5):
+            result.status = "not checkable"
+            result.detail += f"; but float32 NumPy itself is off by {alone[0]:.2g} and {alone[1]:.2g} here"
     return result
 
 
-def compare(
-    net: nets.Net,
-    losses: list[float],
-    params: nets.Parameters,
-    got_losses: list[float],
-    got: list[np.ndarray[Any, Any]],
-) -> tuple[float, float]:
-    """(largest loss error / largest loss change, worst layer's parameter error / its way), against the
-    reference."""
-    wanted = [array for layer in params for array in layer]
-    if len(got_losses) != len(losses) or [a.shape for a in got] != [a.shape for a in wanted]:
-        return float("inf"), float("inf")
-    change = max(abs(loss - losses[0]) for loss in losses)
-    loss_error = max(abs(a - b) for a, b in zip(losses, got_losses, strict=True)) / change
-    start = [array for layer in nets.initial(net) for array in layer]
-    way_error = max(
-        float(np.linalg.norm(b - a) / np.linalg.norm(a - s))
-        for a, b, s in zip(wanted, got, start, strict=True)
-    )
-    return loss_error, way_error
+def calibrate(worker: Worker, result: Result, net: nets.Net, share: float, budget: float) -> int:
+    """Epochs that fill `share` seconds, from a warm-up of a fifth of it; 1 if a single one takes longer.
 
-
-def calibrate(worker: Worker, share: float) -> int:
-    """Epochs that fill `share` seconds, from a warm-up of a fifth of it; 1 if a single one takes longer."""
+    Before the first epoch its time is estimated by the check, done a second time: what compiles has compiled then.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        said = worker.ask(do="check", path=str(Path(folder) / "params.npz"))
+    a_step = said["seconds"] / said["steps"] if said["status"] == "checked" else 0.0
+    if a_step * net.n_batches * FEWEST_ROUNDS > GREEDY * budget:
+        result.status = "too slow for the budget"
+        result.detail = f"about {a_step:.2g} s a step by its check, {net.n_batches} steps an epoch"
+        return 1
     spent, epochs, said = 0.0, 1, worker.ask(do="run", epochs=1)
     while said["status"] == "ran" and spent < 0.2 * share:
         said = worker.ask(do="run", epochs=epochs)
@@ -220,4 +171,14 @@ def calibrate(worker: Worker, share: float) -> int:
         spent += said["seconds"]
         per_epoch = said["seconds"] / epochs
         epochs = max(1, min(int(share / per_epoch), epochs * 8))
+    if said["status"] != "ran":
+        result.status, result.detail = said["status"], said["detail"]
     return epochs
+
+
+def _progress(text: str) -> None:
+    """A line that overwrites itself on a terminal; elsewhere one a message."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ KINDS = (
     ("aefast", ("aefast-epoch", "aefast-step"), "#2563eb", "o", 13.0, 0.0),
     ("JAX, an epoch a scan", ("jax-scan",), "#0f766e", "D", 6.0, 3.0),
     ("JAX, a step a call", ("jax-step",), "#0f766e", "^", 7.0, -3.0),
-    ("torch", ("torch", "torch-fused"), "#c2410c", "s", 6.5, 0.0),
+    ("torch", ("torch", "torch-fused", "torch-compile", "torch-graph"), "#c2410c", "s", 6.5, 0.0),
 )
 OWN = KINDS[0][0]
 INK, FAINT, RULE, CARD, EDGE = "#1f2328", "#59636e", "#e4e7eb", "#ffffff", "#d1d9e0"
@@ -111,6 +111,11 @@ def draw(document: Document) -> Any:
 
 def svg(document: Document) -> str:
     """The picture as SVG, the same text for the same document."""
+    return rendered(draw(document))
+
+
+def rendered(made: Any) -> str:
+    """A figure as SVG, the same text for the same figure."""
     import matplotlib as mpl
 
     # Letters as text in the reader's own font, so that they are crisp; laid out with one that is wider than most.
@@ -118,7 +123,7 @@ def svg(document: Document) -> str:
     out = io.StringIO()
     with mpl.rc_context(style):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        draw(document).savefig(out, format="svg", transparent=True, metadata=nothing)
+        made.savefig(out, format="svg", transparent=True, metadata=nothing)
     return out.getvalue().replace("'DejaVu Sans'", FONT)
 
 
@@ -131,13 +136,21 @@ def caption(document: Document) -> str:
     named = ", ".join(f"{name} {versions[name]}" for name in ("aefast", "torch", "jax") if name in versions)
     sets = " ".join(document["instruction_sets"])
     note = f"; {document['note']}" if document["note"] else ""
+    ran = {r["contender"] for row in document["rows"] for r in row["results"] if r["status"] == "ok"}
+    ways = [[f"`{c}`" for c in contenders if c in ran] for _, contenders, *_ in KINDS]
     return (
-        f"Median of {document['rounds']} turns, float32, {document['threads']} threads each; of aefast and torch the faster "
-        f"of two ways ({'; '.join(' or '.join(f'`{c}`' for c in k[1]) for k in KINDS if len(k[1]) > 1)}).\n"
+        f"Median of {document['rounds']} turns, float32, {document['threads']} threads each; of aefast and torch the "
+        f"fastest way ({'; '.join(' or '.join(way) for way in ways if len(way) > 1)}).\n"
         f"{document['machine']}, {document['cores']} cores, {document['system']}, {sets}{note}; {named}; "
         f"{document['date'][:10]}, commit {document['commit'][:7]},\n`{document['command']}`; "
         "drawn by `python -m bench figure`."
     )
+
+
+def command_of(source: Path) -> str:
+    """The command that wrote a JSON: the word behind `python -m bench`."""
+    words = json.loads(source.read_text(encoding="utf-8"))["command"].split()
+    return str(words[3])
 
 
 def run(source: Path = RESULTS / "compare.json") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
 import platform
 import shlex
@@ -32,6 +33,26 @@ def describe(arguments: argparse.Namespace) -> dict[str, Any]:
         "rounds": arguments.rounds,
         "rows": [],
     }
+
+
+def lines(document: dict[str, Any]) -> list[str]:
+    """The document's origin as a Markdown list."""
+    return [
+        f"- command: `{document['command']}`",
+        f"- machine: {document['machine']}, {document['cores']} cores, {document['system']}, "
+        f"{' '.join(document['instruction_sets'])}; load before {document['load_before']:.2f}",
+        f"- date: {document['date']}; commit: {document['commit']}",
+        *([f"- note: {document['note']}"] if document["note"] else []),
+    ]
+
+
+def write(document: dict[str, Any], markdown: str, folder: Path, stem: str) -> list[Path]:
+    """STEM.json and STEM.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}.json", folder / f"{stem}.md"]
+    paths[0].write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    paths[1].write_text(markdown, encoding="utf-8")
+    return paths
 
 
 def cpu_name() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from bench.contenders import CONTENDERS
+from bench.reference import told
 
 Document = dict[str, Any]
 
@@ -27,15 +28,13 @@ def heading(document: Document) -> str:
 def summary(row: Document) -> list[Document]:
     """Per contender of a row: median, quartiles, extremes (seconds a step), rate, fraction of peak, ratio.
 
-    The ratio is the best peer's median over the contender's: above 1 is faster than the best peer. A
-    contender of the
-    project itself is never a peer.
+    The ratio is the best peer's median over the contender's: above 1 is faster than the best peer. A contender of the
+    project itself is never a peer, nor is one with another output activation.
     """
     medians = {
         r["contender"]: statistics.median(r["seconds_a_step"]) for r in row["results"] if r["status"] == "ok"
     }
-    peers = {name: value for name, value in medians.items() if not name.startswith("aefast")}
-    best = min(peers.values(), default=None)
+    best = min((value for name, value in medians.items() if is_peer(name)), default=None)
     lines = []
     for result in row["results"]:
         line: Document = {
@@ -61,6 +60,11 @@ def summary(row: Document) -> list[Document]:
     return lines
 
 
+def is_peer(contender: str) -> bool:
+    """Somebody else's, and the same computation."""
+    return not contender.startswith("aefast") and CONTENDERS[contender].formula.sigmoid
+
+
 def row_table(row: Document) -> str:
     """The plain table of one net."""
     peak = f"{row['peak_gflops']:.0f} GFLOP/s" if row["peak_gflops"] else "unknown"
@@ -78,11 +82,11 @@ def row_table(row: Document) -> str:
                 f"  {line['contender']:14}{line['status']}{': ' if line['detail'] else ''}{line['detail']}"
             )
             continue
-        low, high = (_us(value) for value in line["quartiles"])
+        low, high = (us(value) for value in line["quartiles"])
         share = f"{line['of_peak']:.0%}" if line["of_peak"] else "-"
         ratio = f"{line['ratio']:.2f}x" if line["ratio"] else "-"
         lines.append(
-            f"  {line['contender']:14}{_us(line['median']):>12}{low + ' .. ' + high:>24}"
+            f"  {line['contender']:14}{us(line['median']):>12}{low + ' .. ' + high:>24}"
             f"{line['gflops']:>10.1f}{share:>9}{ratio:>14}"
         )
     return "\n".join(lines)
@@ -97,18 +101,15 @@ def markdown(document: Document) -> str:
     lines = [
         "# Training steps beside the peers",
         "",
-        f"- command: `{document['command']}`",
-        f"- machine: {document['machine']}, {document['cores']} cores, {document['system']}, "
-        f"{' '.join(document['instruction_sets'])}; load before {document['load_before']:.2f}",
-        f"- date: {document['date']}; commit: {document['commit']}",
+        *machine.lines(document),
         f"- versions: Python {document['python']}, "
         + ", ".join(f"{k} {v}" for k, v in sorted(versions.items())),
         f"- {document['threads']} threads each; float32; "
         f"{document['rounds']} turns each, in rotating order, a process each",
-        *([f"- note: {document['note']}"] if document["note"] else []),
         "",
         "Median microseconds a step (forward, backward, Adam) and quartiles. The last column is the best",
-        "peer's median over aefast's best: above 1 aefast is faster. The peak is of the same minutes.",
+        "peer's median over aefast's best: above 1 aefast is faster; contenders with another output activation don't count.",
+        "The peak is of the same minutes.",
         "",
         "| net/batch | " + " | ".join(names) + " | aefast GFLOP/s (of peak) | vs best peer |",
         "|---|" + "---|" * (len(names) + 2),
@@ -119,8 +120,8 @@ def markdown(document: Document) -> str:
             if line["status"] != "ok":
                 cells.append(line["status"])
                 continue
-            low, high = (_us(value) for value in line["quartiles"])
-            cells.append(f"{_us(line['median'])} ({low} .. {high})")
+            low, high = (us(value) for value in line["quartiles"])
+            cells.append(f"{us(line['median'])} ({low} .. {high})")
             if line["contender"].startswith("aefast") and (own is None or line["median"] < own["median"]):
                 own = line
         share = f" ({own['of_peak']:.0%})" if own and own["of_peak"] else ""
@@ -128,10 +129,10 @@ def markdown(document: Document) -> str:
         cells.append(f"{own['ratio']:.2f}x" if own and own["ratio"] else "-")
         lines.append(f"| {row['net']} | " + " | ".join(cells) + " |")
     lines += ["", "Peak by: " + "; ".join(sorted({row["peak_method"] for row in document["rows"]})) + ".", ""]
-    lines += [f"- `{name}`: {CONTENDERS[name].what}" for name in names]
+    lines += [f"- `{name}`: {CONTENDERS[name].what}{_deviation(name)}" for name in names]
     details = sorted(
         {
-            f"- {r['contender']}: {r['status']}, {r['detail']}"
+            f"- {row['net']}, {r['contender']}: {r['status']}{', ' if r['detail'] else ''}{r['detail']}"
             for row in document["rows"]
             for r in row["results"]
             if r["status"] != "ok"
@@ -142,14 +143,15 @@ def markdown(document: Document) -> str:
 
 def write(document: Document, folder: Path, stem: str) -> list[Path]:
     """STEM.json (every turn of every contender) and STEM.md."""
-    folder.mkdir(parents=True, exist_ok=True)
     for row in document["rows"]:
         row["summary"] = summary(row)
-    paths = [folder / f"{stem}.json", folder / f"{stem}.md"]
-    paths[0].write_text(json.dumps(document, indent=1) + "\n")
-    paths[1].write_text(markdown(document))
-    return paths
+    return machine.write(document, markdown(document), folder, stem)
 
 
-def _us(seconds: float) -> str:
+def _deviation(contender: str) -> str:
+    said = told(CONTENDERS[contender].formula)
+    return f" ({said}; checked against that formula)" if said else ""
+
+
+def us(seconds: float) -> str:
     return f"{seconds * 1e6:.4g}" if seconds < 0.01 else f"{seconds * 1e6:.0f}"

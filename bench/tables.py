@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import statistics
 import time
 from typing import Any
@@ -24,10 +23,11 @@ PACKAGES = ("aefast", "numpy", "scikit-learn", "numba")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Every table and seed; prints as it goes, writes tables.json and tables.md. 1 where a run diverged."""
+    """Every table and seed, beyond the budget one seed a table; prints as it goes, writes JSON and Markdown. 1 where a run
+    diverged."""
     from aefast.data import load_table
 
-    document = machine.describe(arguments)
+    document, began = machine.describe(arguments), time.monotonic()
     document["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
     print(f"command  {document['command']}\nmachine  {document['machine']}, {document['cores']} cores")
     for name in arguments.tables:
@@ -37,15 +37,17 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name:14} left out: {error}")
             document["rows"].append({"table": name, "missing": str(error), "runs": []})
             continue
-        runs = [once(X, seed) for seed in range(arguments.rounds)]
+        runs = [once(X, 0)]
+        for seed in range(1, arguments.rounds):
+            if time.monotonic() - began > arguments.budget:
+                break
+            runs.append(once(X, seed))
         row = {"table": name, "n": len(X), "d": X.shape[1], "runs": runs}
         row["summary"] = summary(runs)
         document["rows"].append(row)
         print(line(row), flush=True)
     print(verdict(document["rows"]))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / f"{arguments.name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    (arguments.out / f"{arguments.name}.md").write_text(markdown(document))
+    machine.write(document, markdown(document), arguments.out, arguments.name)
     return int(any(r["diverged"] for row in document["rows"] for r in row["runs"]))
 
 
@@ -154,13 +156,9 @@ def markdown(document: Document) -> str:
         [
             "# The defaults on real tables",
             "",
-            f"- command: `{document['command']}`",
-            f"- machine: {document['machine']}, {document['cores']} cores, {document['system']}, "
-            f"{' '.join(document['instruction_sets'])}; {document['threads']} threads; "
-            f"load before {document['load_before']:.2f}",
-            f"- date: {document['date']}; commit: {document['commit']}",
+            *machine.lines(document),
             f"- versions: Python {document['python']}, {versions}",
-            *([f"- note: {document['note']}"] if document["note"] else []),
+            f"- {document['threads']} threads",
             "",
             f"`Autoencoder(random_state=s).fit(X_train)` on raw rows, {document['rounds']} splits of 80 and 20 % a table. "
             "Errors are held-out mean squares in",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +12,11 @@ import pytest
 
 from aefast import backends
 from aefast.testing.require import skip_or_fail
+
+# bench/ isn't installed, but tested from a checkout. Behind everything else: an installed aefast goes before the sources.
+ROOT = Path(__file__).parent.parent
+if (ROOT / "bench" / "__init__.py").is_file():
+    sys.path.append(str(ROOT))
 
 
 def require(name: str) -> ModuleType:

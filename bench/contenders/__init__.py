@@ -1,6 +1,7 @@
 """Who is compared: name -> module and what it is.
 
-Each module has a class `Contender(net, option, backend)` (the last is aefast's backend) with
+Each module has a class `Contender(net, x, option, backend)` (x (n_batches * B, w0) float32 are the epoch's rows in
+order, the last is aefast's backend) with
 
     versions() -> dict          what was measured
     check() -> (losses, params) `net.n_check_steps` steps from the start: losses, and [(W, b), ...] after
@@ -9,7 +10,9 @@ Each module has a class `Contender(net, option, backend)` (the last is aefast's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from bench.reference import EPS_HAT, IDENTITY, SKLEARN, USUAL, Formula
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,45 @@ class Entry:
     option: str
     requires: str
     what: str
+    formula: Formula = USUAL
+    kinds: bool = False  # also does nets of another kind (`bench.nets.KINDS`)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 CONTENDERS: dict[str, Entry] = {
     "aefast-epoch": Entry(
-        "bench.contenders.aefast_engine", "epoch", "aefast", "Trainer.fit: the epochs in native code"
+        "aefast_engine", "epoch", "aefast", "Trainer.fit: the epochs in native code", kinds=True
     ),
-    "aefast-step": Entry("bench.contenders.aefast_engine", "step", "aefast", "Trainer.step: a call a step"),
-    "torch": Entry("bench.contenders.torch_eager", "default", "torch", "eager, torch.optim.Adam"),
-    "torch-fused": Entry(
-        "bench.contenders.torch_eager", "fused", "torch", "eager, torch.optim.Adam(fused=True)"
+    "aefast-step": Entry("aefast_engine", "step", "aefast", "Trainer.step: a call a step"),
+    "torch": Entry("torch_eager", "default", "torch", "eager, torch.optim.Adam"),
+    "torch-fused": Entry("torch_eager", "fused", "torch", "eager, torch.optim.Adam(fused=True)"),
+    "torch-compile": Entry(
+        "torch_compile",
+        "loss",
+        "torch",
+        "torch.compile of forward, loss and backward, Adam(fused=True) beside it",
     ),
-    "jax-step": Entry(
-        "bench.contenders.jax_jit", "step", "jax", "jit, a call a step, dispatched asynchronously, donated"
+    "torch-graph": Entry(
+        "torch_compile", "step", "torch", "torch.compile of the whole step with Adam as one graph"
     ),
-    "jax-scan": Entry(
-        "bench.contenders.jax_jit", "scan", "jax", "jit, lax.scan over the epoch's stacked batches, donated"
+    "jax-step": Entry("jax_jit", "step", "jax", "jit, a call a step, dispatched asynchronously, donated"),
+    "jax-scan": Entry("jax_jit", "scan", "jax", "jit, lax.scan over the epoch's stacked batches, donated"),
+    "keras": Entry(
+        "keras_jax",
+        "fit",
+        "keras",
+        "Keras 3 on JAX, fit(batch_size=B, shuffle=False) with jit_compile, arrays in memory",
+        EPS_HAT,
+        environment={"KERAS_BACKEND": "jax"},
+    ),
+    "sklearn": Entry(
+        "sklearn_mlp", "adam", "sklearn", "MLPRegressor(solver='adam').partial_fit, an epoch a call", SKLEARN
+    ),
+    "pyod": Entry(
+        "pyod_autoencoder",
+        "plain",
+        "pyod",
+        "PyOD's AutoEncoder on torch, its own loop over a DataLoader; no batch norm, no dropout",
+        IDENTITY,
     ),
 }

@@ -1,4 +1,4 @@
-"""aefast's Trainer: epochs in native code, or a Python call a step. Both pay for the gather."""
+"""aefast: epochs in native code, or a Python call a step. Both pay for the gather."""
 
 from __future__ import annotations
 
@@ -7,40 +7,50 @@ import os
 from typing import Any
 
 import aefast
+from aefast.regularizers import Corruption
 from bench import nets
 
 
+def arrays(trainer: aefast.Trainer) -> list[Any]:
+    """[W, b, W, b, ...] in the layers' order."""
+    params = trainer.parameters
+    return [
+        params[f"{layer.name}.{part}"] for layer in trainer.topology.layers for part in ("weight", "bias")
+    ]
+
+
 class Contender:
-    def __init__(self, net: nets.Net, option: str, backend: str) -> None:
-        self.net, self.option, self.backend = net, option, backend
-        self.data = nets.data(net)
-        self.batches = [self.data[i : i + net.batch] for i in range(0, len(self.data), net.batch)]
+    def __init__(self, net: nets.Net, x: Any, option: str, backend: str, dtype: str = "float32") -> None:
+        self.net, self.data, self.option = net, x, option
+        self.backend, self.dtype = backend, dtype
+        self.batches = [x[i : i + net.batch] for i in range(0, len(x), net.batch)]
+        n = net.n_check_steps
+        self.check_steps = n if option == "step" else n * (n + 1) // 2
         self.trainer = self.fresh()
 
     def fresh(self) -> aefast.Trainer:
-        topology = aefast.Topology.mlp(
-            self.net.widths,
-            latent_index=(len(self.net.widths) - 1) // 2,
-            activation="relu",
-            latent_activation="relu",
-            output_activation="sigmoid",
-        )
+        kind = nets.KINDS[self.net.kind]
+        topology = aefast.Topology.mlp(self.net.widths, latent_index=self.net.latent, **kind.topology)
+        settings = dict(kind.trainer)
+        if "corruption" in settings:
+            settings["corruption"] = Corruption(*settings["corruption"])
         trainer = aefast.Trainer(
             topology,
-            loss="mse",
-            reduction="mean",
             optimizer=aefast.optim.Adam(beta1=nets.BETA1, beta2=nets.BETA2, eps=nets.EPS),
             learning_rate=nets.LEARNING_RATE,
             batch_size=self.net.batch,
             backend=self.backend,
-            n_threads=int(os.environ["AEFAST_NUM_THREADS"]),
+            dtype=self.dtype,
+            n_threads=int(os.environ.get("AEFAST_NUM_THREADS", "1")),
             shuffle=False,
+            **settings,
         )
-        names = [layer.name for layer in topology.layers]
-        layers = zip(names, nets.initial(self.net), strict=True)
-        trainer.load_parameters(
-            {f"{name}.{part}": pair[i] for name, pair in layers for i, part in enumerate(("weight", "bias"))}
-        )
+        if (
+            self.net.kind == nets.PLAIN
+        ):  # the others start from the trainer's own weights, the same for a seed
+            flat = [array for layer in nets.initial(self.net) for array in layer]
+            names = [f"{layer.name}.{part}" for layer in topology.layers for part in ("weight", "bias")]
+            trainer.load_parameters(dict(zip(names, flat, strict=True)))
         return trainer
 
     def versions(self) -> dict[str, str]:
@@ -48,8 +58,7 @@ class Contender:
         if self.trainer.backend_name == "cpu":
             from aefast import _cpu
 
-            if hasattr(_cpu, "isa"):
-                said["aefast instruction set"] = str(_cpu.isa())
+            said["aefast instruction set"] = str(_cpu.isa())
         return said
 
     def check(self) -> tuple[list[float], list[tuple[Any, Any]]]:
@@ -63,11 +72,8 @@ class Contender:
                 trainer = self.fresh()
                 sums.append(k * trainer.fit(self.data[: k * self.net.batch], epochs=1).loss[0])
             losses = [after - before for before, after in itertools.pairwise(sums)]
-        params = trainer.parameters
-        return losses, [
-            (params[f"{layer.name}.weight"], params[f"{layer.name}.bias"])
-            for layer in trainer.topology.layers
-        ]
+        flat = arrays(trainer)
+        return losses, list(zip(flat[::2], flat[1::2], strict=True))
 
     def run(self, n_epochs: int) -> None:
         if self.option == "epoch":

@@ -37,9 +37,9 @@ def _step(state: Any, x: Any) -> tuple[Any, Any]:
 
 
 class Contender:
-    def __init__(self, net: nets.Net, option: str, backend: str) -> None:
+    def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
         self.net, self.option = net, option
-        x = nets.data(net).reshape(net.n_batches, net.batch, net.widths[0])
+        x = x.reshape(net.n_batches, net.batch, net.widths[0])
         # Batches on the device before the clock runs, one array each for the step, one stacked array for the
         # scan.
         self.batches = jnp.asarray(x) if option == "scan" else [jnp.asarray(batch) for batch in x]

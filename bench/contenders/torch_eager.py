@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import torch
 
 from bench import nets
 
 
 class Contender:
-    def __init__(self, net: nets.Net, option: str, backend: str) -> None:
+    def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         self.net, self.option = net, option
-        self.batches = list(torch.from_numpy(nets.data(net)).split(net.batch))
+        self.batches = list(torch.from_numpy(x).split(net.batch))
+        self.model = self.model_of()
         self.reset()
 
-    def reset(self) -> None:
+    def model_of(self) -> torch.nn.Sequential:
         modules: list[torch.nn.Module] = []
-        for w, b in nets.initial(self.net):
-            layer = torch.nn.Linear(w.shape[1], w.shape[0])
+        for m, n in self.net.layers:
+            modules += [torch.nn.Linear(m, n), torch.nn.ReLU()]
+        modules[-1] = torch.nn.Sigmoid()
+        return torch.nn.Sequential(*modules)
+
+    def reset(self) -> None:
+        """Initial weights into the same tensors, and a new optimizer."""
+        linear = [module for module in self.model if isinstance(module, torch.nn.Linear)]
+        for layer, (w, b) in zip(linear, nets.initial(self.net), strict=True):
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(w))
                 layer.bias.copy_(torch.from_numpy(b))
-            modules += [layer, torch.nn.ReLU()]
-        modules[-1] = torch.nn.Sigmoid()
-        self.model = torch.nn.Sequential(*modules)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             lr=nets.LEARNING_RATE,
@@ -39,9 +43,12 @@ class Contender:
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__, "torch threads": str(torch.get_num_threads())}
 
+    def loss(self, batch: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.mse_loss(self.model(batch), batch)
+
     def _step(self, batch: torch.Tensor) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.mse_loss(self.model(batch), batch)
+        loss = self.loss(batch)
         loss.backward()
         self.optimizer.step()
         return loss
@@ -49,7 +56,7 @@ class Contender:
     def check(self) -> tuple[list[float], list[tuple[Any, Any]]]:
         losses = [self._step(self.batches[i]).item() for i in range(self.net.n_check_steps)]
         layers = [m for m in self.model if isinstance(m, torch.nn.Linear)]
-        params = [(np.array(m.weight.detach()), np.array(m.bias.detach())) for m in layers]
+        params = [(m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy()) for m in layers]
         self.reset()
         return losses, params
 
