@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,13 @@ Array = NDArray[Any]
 DTYPES = {"float32": np.float32, "float64": np.float64}
 # Rows a chunk of inference: at most large enough to amortise the call, small enough to stay in cache.
 INFERENCE_SIZES = (16, 128, 1024)
+# The rows of a batch in their own order, ready for the usual numbers of them; never written.
+IN_ORDER = np.arange(INFERENCE_SIZES[-1])
 PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
 
 
 # What belongs to this process and object alone; a copy makes its own.
-UNCOPIED = ("_backend", "_programs", "_inference", "_trained")
+UNCOPIED = ("_backend", "_programs", "_inference", "_trained", "_lone_steps")
 
 
 class Engine:
@@ -230,7 +233,7 @@ class Engine:
 
     def _program(self, purpose: Purpose, batch: int) -> tuple[Plan, backends.Program]:
         if purpose != "train":  # a program takes fewer rows too: a few sizes serve every number of them
-            batch = next(size for size in INFERENCE_SIZES if size >= batch)
+            batch = INFERENCE_SIZES[bisect_left(INFERENCE_SIZES, batch)]
         key = (purpose, batch)
         if key not in self._programs:
             while sum(kind == purpose for kind, _ in self._programs) >= PROGRAMS:
@@ -258,7 +261,7 @@ class Engine:
     ) -> dict[str, Array]:
         n, batch = len(rows), min(INFERENCE_SIZES[-1], len(rows))
         _, program = self._program(purpose, batch)
-        feed = self._feed(rows, np.arange(n), None, 0, scaled=purpose != "decode")
+        feed = self._feed(rows, in_order(n), None, 0, scaled=purpose != "decode")
         if noise is not None:
             feed.rows = np.full(n, noise)
         results = {
@@ -277,6 +280,11 @@ class Engine:
             return reconstruction
         inverse: Array = self.scaling.inverse(reconstruction)
         return inverse
+
+
+def in_order(n: int) -> NDArray[np.int64]:
+    """(n,) 0, 1, 2, ...; not to be written."""
+    return IN_ORDER[:n] if n <= len(IN_ORDER) else np.arange(n)
 
 
 def _writeable(array: Array) -> Array:

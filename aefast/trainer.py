@@ -14,7 +14,7 @@ from aefast import arguments, backends, checks, epochs, loop, optimizers
 from aefast.callbacks import Callback, History, ProgressBar, as_callbacks
 from aefast.data.rows import as_rows, as_weights
 from aefast.diagnosis import first_nonfinite
-from aefast.engine import Engine
+from aefast.engine import Engine, in_order
 from aefast.errors import NonFiniteError
 from aefast.interrupts import DeferredSignals
 from aefast.plan import Settings
@@ -142,9 +142,9 @@ class Trainer(Engine):
     def gradients(self, batch: Any, sample_weight: Any = None) -> tuple[float, dict[str, Array]]:
         """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing."""
         rows = as_rows(batch, self.topology.n_features, what="batch")
-        feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
+        feed = self._feed(rows, in_order(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
         _, program = self._program("train", len(rows))
-        program.run_phases(feed, 0, len(rows), float(epochs.scalars(self, 1, 1, None)[0, 3]))
+        program.run_phases(feed, 0, len(rows), float(self._lone_steps.scalars(self)[0, 3]))
         named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
         return float(program.buffer("loss")[0]), named
 
@@ -154,11 +154,15 @@ class Trainer(Engine):
         Noise is addressed by the row in the batch and `n_steps`.
         """
         rows = as_rows(batch, self.topology.n_features, what="batch")
-        feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
-        loss, n_steps = np.zeros(1), self.n_steps
-        with self.exclusively():
-            while self.n_steps == n_steps:
-                self._run(feed, len(rows), epochs.scalars(self, 1, 1, None), loss)
+        weights = as_weights(sample_weight, len(rows))
+        self._claim()
+        try:
+            loss, n_steps = np.zeros(1), self.n_steps
+            feed = self._feed(rows, in_order(len(rows)), weights, n_steps)
+            while self.n_steps == n_steps:  # not so after a signal whose handler raised nothing
+                self._run(feed, len(rows), self._lone_steps.scalars(self), loss)
+        finally:
+            self._trained = False
         return float(loss[0])
 
     def fit(
@@ -203,11 +207,7 @@ class Trainer(Engine):
     @contextmanager
     def exclusively(self) -> Iterator[None]:
         """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example."""
-        if self._trained:
-            raise RuntimeError(
-                "this model is being trained: a callback, or another thread, must not train it meanwhile"
-            )
-        self._trained = True
+        self._claim()
         try:
             yield
         finally:
@@ -282,6 +282,18 @@ class Trainer(Engine):
         return checkpoint.load(cls, path, backend)
 
     # Inside ------------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        """Who calls it sets `_trained` to False in the end, at once in a `finally`: a signal finds no place between."""
+        if self._trained:
+            raise RuntimeError(
+                "this model is being trained: a callback, or another thread, must not train it meanwhile"
+            )
+        self._trained = True
+
+    def _bind(self) -> None:
+        super()._bind()
+        self._lone_steps = epochs.LoneSteps(self.settings.optimizer)
 
     def _order(self, n: int) -> NDArray[np.int64]:
         if not self.shuffle:
