@@ -35,6 +35,7 @@ class CpuProgram:
             **slots,
             ema=state.ema,
             pending=interrupts.pending,
+            steps=state.steps,
         )
         self._buffers = {name: self._view(ref) for name, ref in plan.buffers.items()}
         self._trains = any(phase.kind == "update" for phase in plan.phases)
@@ -49,10 +50,11 @@ class CpuProgram:
         clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
-        scalars = np.ascontiguousarray(scalars, np.float64)
         steps, status = self._native.run_steps(
             *_fields(feed), scalars, losses, nonfinite, clip_norm, self._threads
         )
+        if not status:
+            return Outcome(steps)
         error = self._native.take_interrupt() if status == INTERRUPTED else None
         return Outcome(steps, status == NONFINITE, status == INTERRUPTED, error)
 
