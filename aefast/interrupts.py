@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # The module below `signal`: the same functions without the enums, whose making costs more than a small step.
-import _signal
+import _signal  # type: ignore[import-not-found]
 import threading
 from types import FrameType, TracebackType
 from typing import Any

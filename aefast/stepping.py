@@ -23,13 +23,14 @@ class Stepping(Inference):
     # What a step depends on besides the parameters; set by `Trainer`.
     learning_rate: float
     schedule: str
-    warmup_steps: float
+    warmup_steps: int
     kl_warmup_epochs: float
     clip_norm: float | None
     nonfinite: str
     epoch: int
     first_epoch: int
     position: int
+    _lone: epochs.LoneSteps
 
     def gradients(self, batch: Any, sample_weight: Any = None) -> tuple[float, dict[str, Array]]:
         """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing."""
