@@ -27,7 +27,7 @@ PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many s
 
 
 # What belongs to this process and object alone; a copy makes its own.
-UNCOPIED = ("_backend", "_programs", "_inference", "_trained", "_lone")
+UNCOPIED = ("_backend", "_programs", "_inference", "claimed", "_lone")
 
 
 class Engine:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,7 +49,7 @@ class Stepping(Inference):
         rows = as_rows(batch, self.topology.n_features, what="batch")
         n = len(rows)
         weights = as_weights(sample_weight, n)
-        self._claim()
+        self.claim()
         try:
             number, loss = self.n_steps, self._lone.loss
             feed = self._feed(rows, in_order(n), weights, number)
@@ -61,31 +59,25 @@ class Stepping(Inference):
                 self._check(outcome, feed, n)
             return float(loss[0])
         finally:
-            self._trained = False
+            self.claimed = False
 
-    @contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example."""
-        self._claim()
-        try:
-            yield
-        finally:
-            self._trained = False
+    def claim(self) -> None:
+        """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example.
+
+        At once after it a `try` whose `finally` sets `claimed` to False, without a call: so no signal comes between.
+        """
+        if self.claimed:
+            raise RuntimeError(
+                "this model is being trained: a callback, or another thread, must not train it meanwhile"
+            )
+        self.claimed = True
 
     # Inside ------------------------------------------------------------------------------------------------------
 
     def _bind(self) -> None:
         super()._bind()
-        self._trained = False  # whether somebody trains
+        self.claimed = False  # whether somebody trains
         self._lone = epochs.LoneSteps(self.settings.optimizer)
-
-    def _claim(self) -> None:
-        """A `try` must follow at once whose `finally` sets `_trained` to False: no signal is heard between the two."""
-        if self._trained:
-            raise RuntimeError(
-                "this model is being trained: a callback, or another thread, must not train it meanwhile"
-            )
-        self._trained = True
 
     def _run(
         self, feed: backends.Feed, batch: int, scalars: NDArray[np.float64], loss: NDArray[np.float64]

@@ -171,8 +171,11 @@ class Trainer(Stepping):
         """
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
-        with self.exclusively():
+        self.claim()
+        try:
             return self.run_epoch(rows, weights, total_epochs=total_epochs, listeners=listeners)
+        finally:
+            self.claimed = False
 
     def run_epoch(
         self,
@@ -182,7 +185,7 @@ class Trainer(Stepping):
         total_epochs: int | None = None,
         listeners: loop.StepListeners | None = None,
     ) -> float:
-        """`fit_epoch` on checked rows and weights, for who has the trainer `exclusively`."""
+        """`fit_epoch` on checked rows and weights, for who has the trainer's `claim`."""
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
         order, first = self._order(n), self.position

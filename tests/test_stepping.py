@@ -65,18 +65,18 @@ def interrupting(at: int) -> tuple[Callable[[FrameType, str, Any], None], list[s
     return profile, places
 
 
-def interrupted(at: int, work: Callable[[], object]) -> bool:
-    """Whether `work` raised KeyboardInterrupt at that place; False where it has no so many."""
+def interrupted(at: int, work: Callable[[], object]) -> KeyboardInterrupt | None:
+    """What `work` raised at that place, with all the frames in its traceback alive; None where it has no so many."""
     profile, places = interrupting(at)
     sys.setprofile(profile)
     try:
         work()
-    except KeyboardInterrupt:
-        return True
+    except KeyboardInterrupt as error:
+        return error
     finally:
         sys.setprofile(None)
     assert len(places) < at, f"nothing was raised at {places[at - 1]}"
-    return False
+    return None
 
 
 @pytest.mark.parametrize("work", ["step", "fit_epoch", "fit"])
@@ -104,7 +104,7 @@ def test_wherever_a_signal_comes_every_step_is_whole_and_counted(name: str, work
         if work != "step":
             assert made.n_steps == 2 * made.epoch + made.position, at
         do[work]()  # nobody else trains
-        if not came:
+        if came is None:
             break
         at += every
     assert at > 20  # there were places
