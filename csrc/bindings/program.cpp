@@ -146,14 +146,15 @@ class PyProgram {
 void bind_program(py::module_& m) {
   using py::arg;
   py::class_<PyProgram>(m, "Program", "A plan bound to flat parameter buffers; one run at a time.")
-      .def(py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
-                    py::object, py::object, py::object>(),
-           arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
-           arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
-           arg("steps") = py::none(),
-           "pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run "
-           "adds the steps that it has done. "
-           "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
+      .def(
+          py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
+                   py::object, py::object, py::object>(),
+          arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
+          arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
+          arg("steps") = py::none(),
+          "pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run "
+          "adds the steps that it has done. "
+          "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),
            arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0,
