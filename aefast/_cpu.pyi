@@ -51,9 +51,10 @@ class Program:
         slot1: typing.Any = None,
         ema: typing.Any = None,
         pending: typing.Any = None,
+        steps: typing.Any = None,
     ) -> None:
         """
-        pending: a function that tells whether to end a run between two steps. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
+        pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run adds the steps that it has done. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
         """
     def run_phases(
         self,

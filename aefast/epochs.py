@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from aefast import schedules
 
 if TYPE_CHECKING:
-    from aefast.trainer import Trainer
+    from aefast.optimizers import Optimizer
+    from aefast.stepping import Stepping
 
 F64 = NDArray[np.float64]
 
 
-def scalars(trainer: Trainer, n: int, steps_per_epoch: int, total_epochs: int | None) -> F64:
+def scalars(trainer: Stepping, n: int, steps_per_epoch: int, total_epochs: int | None) -> F64:
     """(n, 4) of the trainer's next n steps: learning rate, the two bias corrections, beta.
 
     The schedule moves from the epoch `trainer.first_epoch` to `total_epochs`; None: it stands.
@@ -35,6 +36,34 @@ def scalars(trainer: Trainer, n: int, steps_per_epoch: int, total_epochs: int | 
     if trainer.kl_warmup_epochs > 0:
         beta *= np.minimum((place + 1 / steps_per_epoch) / trainer.kl_warmup_epochs, 1.0)
     return np.column_stack((trainer.learning_rate * factor, corrections, beta))
+
+
+class LoneSteps:
+    """`scalars(trainer, 1, 1, None)` for steps outside of any epoch, of which each is asked for by itself.
+
+    The bias corrections follow from the step's number alone, so those of some steps are made at once.
+    """
+
+    AHEAD = 64
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._made: tuple[int, F64] = 0, np.empty((0, 4))  # from which step on, and the rows
+        self.loss = np.empty(1)  # a place for the step's loss
+
+    def scalars(self, trainer: Stepping, step: int) -> F64:
+        """(1, 4) of the trainer's next step, whose number is `step`; valid until the next call."""
+        if step < trainer.warmup_steps or trainer.kl_warmup_epochs > 0:
+            return scalars(trainer, 1, 1, None)
+        first, rows = self._made
+        place = step - first
+        if not 0 <= place < len(rows):
+            rows, place = np.empty((self.AHEAD, 4)), 0
+            rows[:, 1:3] = self._optimizer.bias_corrections(step + np.arange(1, self.AHEAD + 1))
+            self._made = step, rows
+        row = rows[place : place + 1]
+        row[0, 0], row[0, 3] = trainer.learning_rate, trainer.beta
+        return row
 
 
 def shares(order: NDArray[np.int64], batch: int, weights: F64 | None) -> F64:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+# The module below `signal`: the same functions without the enums, whose making costs more than a small step.
+import _signal  # type: ignore[import-not-found]
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
 # Those by which people and schedulers stop a process, as far as the system has them.
-SIGNALS = tuple(
-    getattr(signal, name)
+SIGNALS: tuple[int, ...] = tuple(
+    getattr(_signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
-    if hasattr(signal, name)
+    if hasattr(_signal, name)
 )
 
 
@@ -29,13 +30,13 @@ class DeferredSignals:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> DeferredSignals:
-        if threading.current_thread() is threading.main_thread() and DeferredSignals._active is None:
+        if DeferredSignals._active is None and threading.current_thread() is threading.main_thread():
             try:
                 for number in SIGNALS:
-                    handler = signal.getsignal(number)
+                    handler = _signal.getsignal(number)
                     if callable(handler):
                         self._handlers[number] = handler
-                        signal.signal(number, self._note)
+                        _signal.signal(number, self._note)
             except BaseException:  # of a handler whose signal came just before
                 self._restore()
                 raise
@@ -47,8 +48,8 @@ class DeferredSignals:
     ) -> None:
         if DeferredSignals._active is not self:
             return
+        DeferredSignals._active = None  # while no handler can raise
         late = self._restore()
-        DeferredSignals._active = None
         for number, frame in self.came.items():
             self._handlers[number](number, frame)
         if late is not None:
@@ -60,13 +61,17 @@ class DeferredSignals:
     def _restore(self) -> BaseException | None:
         """Puts every handler back; what one of them raised meanwhile."""
         late = None
-        for number, handler in self._handlers.items():
-            for _ in range(len(SIGNALS) + 1):  # setting a handler first runs those whose signals wait
-                try:
-                    signal.signal(number, handler)
-                    break
-                except BaseException as error:  # noqa: BLE001 (kept, and raised when all are back)
-                    late = error
+        left = dict(self._handlers)
+        for _ in range(len(SIGNALS) + 1):
+            try:
+                # Setting a handler first runs those whose signals wait; a loop's end and a call's do so too.
+                while left:
+                    number = next(iter(left))
+                    _signal.signal(number, left[number])
+                    del left[number]
+                break
+            except BaseException as error:  # noqa: BLE001 (kept, and raised when all are back)
+                late = error
         return late
 
 

@@ -87,20 +87,24 @@ def run(
     """
     watchers = [as_callback(callback) for callback in callbacks]
     total = trainer.epoch + epochs
-    with trainer.exclusively(), ExitStack() as ends:
-        for watcher in watchers:
-            watcher.on_start(model, epochs, len(X))
-            ends.callback(watcher.on_end, model, history)
-        listeners = [watcher for watcher in watchers if watcher.every > 0]
-        for _ in range(epochs):
-            steps = StepListeners(model, listeners) if listeners else None
-            loss = trainer.run_epoch(X, weight, total_epochs=total, listeners=steps)
-            if trainer.position > 0:  # stopped within the epoch
-                break
-            validation = None if X_val is None else trainer.evaluate(X_val, weight_val)
-            _record(history, loss, validation)
-            # Every one hears of the epoch, also after one has asked to stop.
-            wishes = [wish(watcher, watcher.on_epoch(model, history)) for watcher in watchers]
-            if any(wishes) or (steps is not None and steps.asked_to_stop):
-                break
+    trainer.claim()
+    try:
+        with ExitStack() as ends:
+            for watcher in watchers:
+                watcher.on_start(model, epochs, len(X))
+                ends.callback(watcher.on_end, model, history)
+            listeners = [watcher for watcher in watchers if watcher.every > 0]
+            for _ in range(epochs):
+                steps = StepListeners(model, listeners) if listeners else None
+                loss = trainer.run_epoch(X, weight, total_epochs=total, listeners=steps)
+                if trainer.position > 0:  # stopped within the epoch
+                    break
+                validation = None if X_val is None else trainer.evaluate(X_val, weight_val)
+                _record(history, loss, validation)
+                # Every one hears of the epoch, also after one has asked to stop.
+                wishes = [wish(watcher, watcher.on_epoch(model, history)) for watcher in watchers]
+                if any(wishes) or (steps is not None and steps.asked_to_stop):
+                    break
+    finally:
+        trainer.claimed = False
     return history

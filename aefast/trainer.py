@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import arguments, backends, checks, epochs, loop, optimizers
+from aefast import arguments, checks, epochs, loop, optimizers
 from aefast.callbacks import Callback, History, ProgressBar, as_callbacks
 from aefast.data.rows import as_rows, as_weights
-from aefast.diagnosis import first_nonfinite
-from aefast.engine import Engine
-from aefast.errors import NonFiniteError
 from aefast.interrupts import DeferredSignals
 from aefast.plan import Settings
 from aefast.regularizers import Corruption, Sparsity
+from aefast.stepping import Stepping
 from aefast.topology import Topology
 
 Array = NDArray[Any]
 Watcher = Callback | Callable[[Any, History], object]
 
 
-class Trainer(Engine):
+class Trainer(Stepping):
     """Trains one topology with one backend; no autograd, no state outside three flat buffers.
 
     Parameters
@@ -130,7 +127,6 @@ class Trainer(Engine):
         self.warmup_steps, self.clip_norm = checked["warmup_steps"], checked["clip_norm"]
         self.kl_warmup_epochs = checked["kl_warmup_epochs"]
         self.nonfinite, self.shuffle = nonfinite, shuffle
-        self.n_steps = 0
         self.epoch = 0
         self.first_epoch = 0  # where the schedule of the running fit began
         self.position = 0  # steps of the running epoch that are done
@@ -138,28 +134,6 @@ class Trainer(Engine):
         self.epoch_skipped = 0.0  # the share of the steps whose update was left out
 
     # Training ----------------------------------------------------------------------------------------------------
-
-    def gradients(self, batch: Any, sample_weight: Any = None) -> tuple[float, dict[str, Array]]:
-        """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing."""
-        rows = as_rows(batch, self.topology.n_features, what="batch")
-        feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
-        _, program = self._program("train", len(rows))
-        program.run_phases(feed, 0, len(rows), float(epochs.scalars(self, 1, 1, None)[0, 3]))
-        named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
-        return float(program.buffer("loss")[0]), named
-
-    def step(self, batch: Any, sample_weight: Any = None) -> float:
-        """One step on one batch (B, d); the loss before the update.
-
-        Noise is addressed by the row in the batch and `n_steps`.
-        """
-        rows = as_rows(batch, self.topology.n_features, what="batch")
-        feed = self._feed(rows, np.arange(len(rows)), as_weights(sample_weight, len(rows)), self.n_steps)
-        loss, n_steps = np.zeros(1), self.n_steps
-        with self.exclusively():
-            while self.n_steps == n_steps:
-                self._run(feed, len(rows), epochs.scalars(self, 1, 1, None), loss)
-        return float(loss[0])
 
     def fit(
         self,
@@ -197,21 +171,11 @@ class Trainer(Engine):
         """
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
-        with self.exclusively():
-            return self.run_epoch(rows, weights, total_epochs=total_epochs, listeners=listeners)
-
-    @contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example."""
-        if self._trained:
-            raise RuntimeError(
-                "this model is being trained: a callback, or another thread, must not train it meanwhile"
-            )
-        self._trained = True
+        self.claim()
         try:
-            yield
+            return self.run_epoch(rows, weights, total_epochs=total_epochs, listeners=listeners)
         finally:
-            self._trained = False
+            self.claimed = False
 
     def run_epoch(
         self,
@@ -221,7 +185,7 @@ class Trainer(Engine):
         total_epochs: int | None = None,
         listeners: loop.StepListeners | None = None,
     ) -> float:
-        """`fit_epoch` on checked rows and weights, for who has the trainer `exclusively`."""
+        """`fit_epoch` on checked rows and weights, for who has the trainer's `claim`."""
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
         order, first = self._order(n), self.position
@@ -240,7 +204,10 @@ class Trainer(Engine):
             if listeners is not None:
                 stop = start + listeners.piece(stop - start)
             feed = self._feed(rows, order[start * batch :], weights, self.epoch)
-            self._run(feed, size, scalars[start - first : stop - first], loss[start:stop], parts[start:stop])
+            with DeferredSignals():  # no signal is heard between the steps and their place in the epoch
+                outcome = self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
+                self._count(outcome.steps_done, loss[start:stop], parts[start:stop])
+            self._check(outcome, feed, size)
             if listeners is not None:
                 stop = self.position
                 seen = min(stop * batch, n) - start * batch
@@ -290,32 +257,11 @@ class Trainer(Engine):
         self._backend.ops.permutation(n, self.seed, self.epoch, order)
         return order
 
-    def _run(
-        self,
-        feed: backends.Feed,
-        batch: int,
-        scalars: NDArray[np.float64],
-        loss: NDArray[np.float64],
-        parts: NDArray[np.float64] | None = None,
-    ) -> None:
-        """Runs steps; `parts` (n,) are their shares in the running epoch's loss, None for steps outside of any."""
-        plan, program = self._program("train", batch)
-        policy = backends.NONFINITE_CODES[self.nonfinite]
-        # No signal comes between the steps and their counts. What its handler raises, leaves here; else the rest is done.
-        with DeferredSignals():
-            outcome = program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0)
-            done = outcome.steps_done
-            self.n_steps += done
-            if parts is not None:
-                self.position += done
-                counted = np.isfinite(loss[:done]) | (self.nonfinite == "propagate")
-                with np.errstate(all="ignore"):
-                    more = loss[:done][counted] * parts[:done][counted]
-                    self.epoch_loss = epochs.added(self.epoch_loss, more)
-                self.epoch_skipped = epochs.added(self.epoch_skipped, parts[:done][~counted])
-        if outcome.error is not None:
-            raise outcome.error
-        if outcome.nonfinite:
-            index = feed.index[done * batch : (done + 1) * batch]
-            where = first_nonfinite(plan, program, index, self.views(self._state.grads))
-            raise NonFiniteError(where, self.n_steps)
+    def _count(self, done: int, loss: NDArray[np.float64], parts: NDArray[np.float64]) -> None:
+        """Takes the first `done` steps of a run into the epoch; `parts` are their shares in its loss."""
+        loss, parts = loss[:done], parts[:done]
+        self.position += done
+        counted = np.isfinite(loss) | (self.nonfinite == "propagate")
+        with np.errstate(all="ignore"):
+            self.epoch_loss = epochs.added(self.epoch_loss, loss[counted] * parts[counted])
+        self.epoch_skipped = epochs.added(self.epoch_skipped, parts[~counted])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -44,15 +44,19 @@ class Support(NamedTuple):
 
 @dataclass
 class State:
-    """The flat buffers that the trainer owns and a program works on, all (topology.n_flat,) in the compute dtype."""
+    """The flat buffers that the trainer owns and a program works on, all (topology.n_flat,) in the compute dtype.
+
+    `steps` (1,) int64 counts the training steps that they have been through.
+    """
 
     params: Array
     grads: Array
     slots: tuple[Array, ...] = ()
     ema: Array | None = None
+    steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
-@dataclass
+@dataclass(slots=True, weakref_slot=True)
 class Feed:
     """What a run reads: the data set (n, d) of any numeric dtype and strides, and the order of its rows.
 
@@ -95,9 +99,10 @@ class Program(Protocol):
     ) -> Outcome:
         """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
 
-        `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't finite, 1 leaves its update out, 2
-        goes on. `clip_norm` 0 means no clipping. Between two steps it ends with `interrupted` where
-        `aefast.interrupts.pending()`; the caller holds Ctrl-C back until it has taken the counts.
+        `scalars` is contiguous float64. `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't
+        finite, 1 leaves its update out, 2 goes on. `clip_norm` 0 means no clipping. The state's `steps` grows by those
+        done before any signal's handler can run. Between two steps it ends with `interrupted` where
+        `aefast.interrupts.pending()`: who counts more than `steps` holds signals back until that is done.
         """
 
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:

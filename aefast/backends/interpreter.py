@@ -52,6 +52,7 @@ class InterpretedProgram:
             spaces["ema"] = state.ema
         self._spaces: dict[str, Array] = spaces
         self._ops = ops
+        self._steps = state.steps
         self._bound: dict[int, tuple[list[_BoundCall], list[_BoundCall]]] = {}
         self._partials = [
             self._view(ref, plan.batch)
@@ -59,7 +60,6 @@ class InterpretedProgram:
             if (ref := call.args.get("partials")) is not None
         ]
 
-    @np.errstate(all="ignore")  # what overflows is the non-finite policy's
     def run_steps(
         self,
         feed: Feed,
@@ -69,6 +69,32 @@ class InterpretedProgram:
         clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
+        with interrupts.DeferredSignals(), np.errstate(all="ignore"):  # what overflows is the policy's
+            outcome = self._run(feed, scalars, losses, nonfinite, clip_norm)
+            self._steps[0] += outcome.steps_done
+        return outcome
+
+    @np.errstate(all="ignore")
+    def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
+        """See `aefast.backends.Program`."""
+        before, _ = self._calls(stop - start)
+        values = {"beta": beta, **_batch_rows(feed, start, stop)}
+        for call in before:
+            call.begin(feed)
+            call.run(values)
+
+    def buffer(self, name: str) -> Array:
+        """See `aefast.backends.Program`."""
+        return self._view(self.plan.buffers[name], self.plan.batch)
+
+    def _run(
+        self,
+        feed: Feed,
+        scalars: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        nonfinite: int,
+        clip_norm: float,
+    ) -> Outcome:
         batch = self.plan.batch
         before, update = self._calls(batch)
         loss = self.buffer("loss")
@@ -90,19 +116,6 @@ class InterpretedProgram:
                 for call in update:
                     call.run(values)
         return Outcome(len(scalars))
-
-    @np.errstate(all="ignore")
-    def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
-        """See `aefast.backends.Program`."""
-        before, _ = self._calls(stop - start)
-        values = {"beta": beta, **_batch_rows(feed, start, stop)}
-        for call in before:
-            call.begin(feed)
-            call.run(values)
-
-    def buffer(self, name: str) -> Array:
-        """See `aefast.backends.Program`."""
-        return self._view(self.plan.buffers[name], self.plan.batch)
 
     def _clip_scale(self, clip_norm: float) -> float:
         if not clip_norm:

@@ -110,9 +110,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
         data = Data(rows, weight)
         fresh = not hasattr(self, "trainer_")
         self._prepare(X, data, fresh, parameters.seed_of(self.random_state), whole_run=False)
-        with self.trainer_.exclusively():
+        self.trainer_.claim()
+        try:
             self.trainer_.abandon_epoch()  # of a fit that was interrupted
             self.loss_curve_.append(self.trainer_.run_epoch(rows, weight))
+        finally:
+            self.trainer_.claimed = False
         if self.validation_loss_curve_:
             self.validation_loss_curve_.append(math.nan)
         self.n_iter_ += 1

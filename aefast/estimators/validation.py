@@ -23,14 +23,16 @@ def rows(estimator: Any, X: Any, *, name: str = "X") -> Any:
     Of sparse input, `SparseRows`.
     Raises ValueError or TypeError for other shapes, strings, complex and empty input, NaN and infinity.
     """
-    X = check_array(
-        X,
-        accept_sparse="csr",
-        dtype="numeric",
-        ensure_all_finite=False,
-        input_name=name,
-        estimator=estimator,
-    )
+    # check_array gives back a numeric matrix as it came, but takes longer than to encode a few rows.
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind not in "fiu" or 0 in X.shape:
+        X = check_array(
+            X,
+            accept_sparse="csr",
+            dtype="numeric",
+            ensure_all_finite=False,
+            input_name=name,
+            estimator=estimator,
+        )
     if issparse(X):
         sparse = SparseRows.from_scipy(X, name)
         bad = np.flatnonzero(~np.isfinite(sparse.values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ def implementation(
     if not isinstance(like, (np.ndarray, np.dtype)):
         raise TypeError(f"{op} takes NumPy arrays, but its first is {type(like).__name__}; use numpy.asarray")
     dtype = like if isinstance(like, np.dtype) else like.dtype
+    find = _found if isinstance(backend, str) else _found.__wrapped__
+    return find(backend, op, dtype, act, loss)
+
+
+# What was found stays; only what wasn't is looked for again.
+@cache
+def _found(backend: str, op: str, dtype: np.dtype[Any], act: str | None, loss: str | None) -> Any:
     reasons = []
     for name in backends.NAMES if backend == "auto" else (backend,):
         runs = backends.available(name)
@@ -43,15 +51,16 @@ def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: np.dtyp
         raise TypeError(f"{name} must be a NumPy array, but is {type(array).__name__}")
     if array.dtype != dtype:
         raise TypeError(f"{name} must have dtype {dtype}, as the first array has, but has {array.dtype}")
-    fits = array.ndim == len(shape) and all(
-        e is None or e == n for n, e in zip(array.shape, shape, strict=True)
-    )
-    if not fits or 0 in array.shape:
+    came = array.shape
+    fits = len(came) == len(shape) and 0 not in came
+    if fits:
+        for expected, n in zip(shape, came, strict=True):
+            if expected != n and expected is not None:
+                fits = False
+    if not fits:
         wanted = ", ".join("any" if e is None else str(e) for e in shape)
-        raise ValueError(
-            f"{name} must have shape ({wanted}), without empty dimensions, but has {array.shape}"
-        )
-    return array.shape
+        raise ValueError(f"{name} must have shape ({wanted}), without empty dimensions, but has {came}")
+    return came
 
 
 def output(name: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -103,8 +112,11 @@ def group(name: str, value: Any, n: int, of: str) -> tuple[Any, ...]:
 def apart(outputs: dict[str, Array | None], inputs: dict[str, Any], in_place: str = "") -> None:
     """ValueError where an output shares memory with an input or another output; None and what is no array share none.
 
+    The outputs are those that the caller gave: a new array (None here) lies apart anyway.
     `in_place` names the one input that an output may be itself, element for element.
     """
+    if all(out is None for out in outputs.values()):
+        return
     rest = {name: array for name, array in inputs.items() if isinstance(array, np.ndarray)}
     for out_name, out in outputs.items():
         if out is None:

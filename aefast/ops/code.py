@@ -37,7 +37,7 @@ def corrupt(
     ops = implementation(backend, "corrupt", x)
     batch, d = check("x", x, (None, None), x.dtype)
     rows = _addresses(rows, batch)
-    out = output("out", out, (batch, d), x.dtype)
+    result = output("out", out, (batch, d), x.dtype)
     apart({"out": out}, {"x": x, "rows": rows}, in_place="x" if setting.kind != "gaussian" else "")
     code = regularizers.CORRUPTION_CODES[setting.kind]
     ops.corrupt(
@@ -50,9 +50,9 @@ def corrupt(
         epoch,
         random.stream_word(random.STREAM_CORRUPTION),
         rows,
-        out,
+        result,
     )
-    return out
+    return result
 
 
 def gaussian_latent(
@@ -72,12 +72,12 @@ def gaussian_latent(
     """
     noise_address(seed, epoch)
     ops, batch, n_latents = _moments("gaussian_latent", moments, backend)
-    out = output("out", out, (batch, n_latents), moments.dtype)
+    z = output("out", out, (batch, n_latents), moments.dtype)
     apart({"out": out}, {"moments": moments, "rows": rows})
     kl = np.empty(batch, moments.dtype)
     stream = random.stream_word(random.STREAM_LATENT)
-    ops.gaussian_latent(moments, seed, epoch, stream, _addresses(rows, batch), out, kl)
-    return out, kl
+    ops.gaussian_latent(moments, seed, epoch, stream, _addresses(rows, batch), z, kl)
+    return z, kl
 
 
 def gaussian_latent_backward(
@@ -102,13 +102,13 @@ def gaussian_latent_backward(
     _at_least_0("free_bits", free_bits)
     ops, batch, n_latents = _moments("gaussian_latent_backward", moments, backend)
     check("dz", dz, (batch, n_latents), moments.dtype)
-    out = output("out", out, moments.shape, moments.dtype)
+    delta = output("out", out, moments.shape, moments.dtype)
     apart({"out": out}, {"moments": moments, "dz": dz, "rows": rows})
     stream = random.stream_word(random.STREAM_LATENT)
     weights = _batch_scale(ops, sample_weight, batch, moments.dtype)
     addresses = _addresses(rows, batch)
-    ops.gaussian_latent_backward(moments, dz, weights, beta, free_bits, seed, epoch, stream, addresses, out)
-    return out
+    ops.gaussian_latent_backward(moments, dz, weights, beta, free_bits, seed, epoch, stream, addresses, delta)
+    return delta
 
 
 def sparsity_penalty(
@@ -128,13 +128,13 @@ def sparsity_penalty(
     setting = regularizers.Sparsity(kind, weight, target)
     ops = implementation(backend, "sparsity_penalty", h)
     batch, n_latents = check("h", h, (None, None), h.dtype)
-    out = output("out", out, (batch, n_latents), h.dtype)
+    derivative = output("out", out, (batch, n_latents), h.dtype)
     apart({"out": out}, {"h": h}, in_place="h")
     weights = _batch_scale(ops, sample_weight, batch, h.dtype)
     code, mean, value = regularizers.PENALTY_CODES[setting.kind], np.empty(n_latents, h.dtype), np.empty(1)
     ops.sparsity_penalty(h, weights, code, setting.weight, setting.target, mean, value)
-    ops.sparsity_penalty_backward(h, weights, code, setting.weight, setting.target, mean, out)
-    return float(value[0]), out
+    ops.sparsity_penalty_backward(h, weights, code, setting.weight, setting.target, mean, derivative)
+    return float(value[0]), derivative
 
 
 def _moments(op: str, moments: Array, backend: str) -> tuple[Any, int, int]:

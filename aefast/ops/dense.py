@@ -30,12 +30,12 @@ def linear_act(
     n, m = check("w", w, (None, None), x.dtype)
     batch, _ = check("x", x, (None, m), x.dtype)
     check("b", b, (n,), x.dtype)
-    out = output("out", out, (batch, n), x.dtype)
+    result = output("out", out, (batch, n), x.dtype)
     if pre is not None:
         output("pre", pre, (batch, n), x.dtype)
     apart({"out": out, "pre": pre}, {"x": x, "w": w, "b": b})
-    ops.linear_act(x, w, b, activations.CODES[activation], out, pre)
-    return out
+    ops.linear_act(x, w, b, activations.CODES[activation], result, pre)
+    return result
 
 
 def linear_loss_grad(
@@ -62,12 +62,12 @@ def linear_loss_grad(
     scale = losses.element_scale(reduction, len(w))
     weights = np.empty(batch, h.dtype)
     ops.batch_scale(as_weights(sample_weight, batch), np.arange(batch), weights)
-    out = output("out", out, target.shape, h.dtype)
+    delta = output("out", out, target.shape, h.dtype)
     apart({"out": out}, {"h": h, "w": w, "b": b, "target": target})
     row_loss = np.empty(batch, h.dtype)
     codes = activations.CODES[activation], losses.CODES[loss]
-    ops.linear_loss_grad(h, w, b, *codes, target, weights, scale, feature_weight, row_loss, out)
-    return scale * float(weights.astype(np.float64) @ row_loss.astype(np.float64)), out
+    ops.linear_loss_grad(h, w, b, *codes, target, weights, scale, feature_weight, row_loss, delta)
+    return scale * float(weights.astype(np.float64) @ row_loss.astype(np.float64)), delta
 
 
 def linear_loss(
@@ -89,10 +89,12 @@ def linear_loss(
     ops, batch, feature_weight = _last_layer(
         backend, "linear_loss", h, w, b, target, activation, loss, feature_weight
     )
-    out = output("out", out, (batch,), h.dtype)
+    row_loss = output("out", out, (batch,), h.dtype)
     apart({"out": out}, {"h": h, "w": w, "b": b, "target": target})
-    ops.linear_loss(h, w, b, activations.CODES[activation], losses.CODES[loss], target, feature_weight, out)
-    return out
+    ops.linear_loss(
+        h, w, b, activations.CODES[activation], losses.CODES[loss], target, feature_weight, row_loss
+    )
+    return row_loss
 
 
 def linear_dgrad(
@@ -121,10 +123,10 @@ def linear_dgrad(
     for name, array in (("saved", saved), ("extra", extra)):
         if array is not None:
             check(name, array, shape, delta.dtype)
-    out = output("out", out, shape, delta.dtype)
+    result = output("out", out, shape, delta.dtype)
     apart({"out": out}, {"delta": delta, "w": w, "saved": saved, "extra": extra})
-    ops.linear_dgrad(delta, w, activations.CODES[activation], saved, extra, out)
-    return out
+    ops.linear_dgrad(delta, w, activations.CODES[activation], saved, extra, result)
+    return result
 
 
 def linear_wgrad(
@@ -144,9 +146,11 @@ def linear_wgrad(
     _, m = check("a", a, (batch, None), delta.dtype)
     if accumulate and out is None:
         raise ValueError("accumulate adds to gradients that exist: give out=(dw, db)")
-    dw, db = (None, None) if out is None else group("out", out, 2, "two arrays (dw, db)")
-    dw, db = output("dw", dw, (n, m), delta.dtype), output("db", db, (n,), delta.dtype)
-    apart({"dw": dw, "db": db}, {"delta": delta, "a": a})
+    given: tuple[Array | None, ...] = (
+        (None, None) if out is None else group("out", out, 2, "two arrays (dw, db)")
+    )
+    dw, db = output("dw", given[0], (n, m), delta.dtype), output("db", given[1], (n,), delta.dtype)
+    apart({"dw": given[0], "db": given[1]}, {"delta": delta, "a": a})
     ops.linear_wgrad(delta, a, dw, db, accumulate, None)
     return dw, db
 

@@ -54,10 +54,10 @@ def gather(
         shift, scale = reals("shift", shift, data.shape[1]), reals("scale", scale, data.shape[1])
     made = _dtype(dtype)
     ops = implementation(backend, "gather", made)
-    out = output("out", out, (len(index), data.shape[1]), made)
+    result = output("out", out, (len(index), data.shape[1]), made)
     apart({"out": out}, {"data": data, "index": index, "shift": shift, "scale": scale})
-    ops.gather(data, index, shift, scale, factor, out)
-    return out
+    ops.gather(data, index, shift, scale, factor, result)
+    return result
 
 
 def update(

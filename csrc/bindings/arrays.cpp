@@ -63,6 +63,11 @@ T* vector(const char* name, py::handle object, const char* type, int64_t n, Acce
   return static_cast<T*>(const_cast<void*>(a.data()));
 }
 
+// Mostly '=' stands for the machine's own order and '|' for none; asking for `isnative` costs more than this look.
+bool native_order(const py::dtype& dtype) {
+  return dtype.byteorder() == '=' || dtype.byteorder() == '|' || dtype.attr("isnative").cast<bool>();
+}
+
 cpu::DType dtype_code(const char* name, const py::dtype& dtype) {
   using cpu::DType;
   switch (dtype.kind()) {
@@ -136,7 +141,7 @@ py::array sparse_part(const char* name, py::handle object, const char* part) {
   if (!py::isinstance<py::array>(value)) wrong(name, std::string("must hold a NumPy array as ") + part);
   const py::array a = py::reinterpret_borrow<py::array>(value);
   const bool aligned = reinterpret_cast<uintptr_t>(a.data()) % size_t(a.itemsize()) == 0;
-  if (a.ndim() != 1 || (a.flags() & py::array::c_style) == 0 || !aligned || !a.dtype().attr("isnative").cast<bool>()) {
+  if (a.ndim() != 1 || (a.flags() & py::array::c_style) == 0 || !aligned || !native_order(a.dtype())) {
     wrong(name, std::string("must hold contiguous, aligned ") + part + " in native byte order");
   }
   return a;
@@ -163,16 +168,15 @@ cpu::Source sparse_source(const char* name, py::handle object) {
 }  // namespace
 
 cpu::Source source(const char* name, py::handle object) {
-  if (py::hasattr(object, "indptr")) return sparse_source(name, object);
   if (!py::isinstance<py::array>(object)) {
+    if (py::hasattr(object, "indptr")) return sparse_source(name, object);
     throw py::type_error(std::string(name) + " must be a NumPy array, but is " +
                          std::string(py::str(py::type::handle_of(object).attr("__name__"))));
   }
   const py::array a = py::reinterpret_borrow<py::array>(object);
-  const cpu::DType type = dtype_code(name, a.dtype());
-  if (!a.dtype().attr("isnative").cast<bool>()) {
-    wrong(name, "must be in native byte order; use a.astype(a.dtype.newbyteorder('='))");
-  }
+  const py::dtype dtype = a.dtype();
+  const cpu::DType type = dtype_code(name, dtype);
+  if (!native_order(dtype)) wrong(name, "must be in native byte order; use a.astype(a.dtype.newbyteorder('='))");
   if (a.ndim() != 2) wrong(name, "must have shape (n, d), but has " + shape_text(a));
   return {static_cast<const char*>(a.data()), type, a.shape(0), a.shape(1), a.strides(0), a.strides(1)};
 }

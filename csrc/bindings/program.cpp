@@ -46,8 +46,10 @@ cpu::PlanDescription plan(const py::list& phases, int64_t batch, int64_t arena_s
 class PyProgram {
  public:
   PyProgram(const py::list& phases, int64_t batch, int64_t arena_size, int64_t stats_size, py::object params,
-            py::object grads, py::object slot0, py::object slot1, py::object ema, py::object pending)
-      : keep_alive_(py::make_tuple(params, grads, slot0, slot1, ema)), pending_(std::move(pending)) {
+            py::object grads, py::object slot0, py::object slot1, py::object ema, py::object pending, py::object steps)
+      : keep_alive_(py::make_tuple(params, grads, slot0, slot1, ema, steps)),
+        pending_(std::move(pending)),
+        steps_(steps.is_none() ? nullptr : integers("steps", steps, 1, Access::write)) {
     const int64_t n = length("params", params);
     const cpu::FlatBuffers buffers{
         floats("params", params, n, Access::write),        optional_floats("grads", grads, n, Access::write),
@@ -71,9 +73,14 @@ class PyProgram {
       throw py::value_error("scalars must have shape (" + std::to_string(n) + ", 4), one row for each of losses");
     }
     const int policy = code("nonfinite", nonfinite, 3);
-    py::gil_scoped_release release;
-    const cpu::RunResult result = program_->run_steps(feed, static_cast<const double*>(table.data()), n, out, policy,
-                                                      clip_norm, n_threads, [this] { return interrupted(); });
+    cpu::RunResult result;
+    {
+      py::gil_scoped_release release;
+      result = program_->run_steps(feed, static_cast<const double*>(table.data()), n, out, policy, clip_norm, n_threads,
+                                   [this] { return interrupted(); });
+    }
+    // Here, so that no signal's handler sees a step that isn't counted: the next one runs when this call is over.
+    if (steps_ != nullptr) *steps_ += result.steps_done;
     return {result.steps_done, static_cast<int>(result.status)};
   }
 
@@ -129,6 +136,7 @@ class PyProgram {
   }
 
   py::object keep_alive_, pending_;
+  int64_t* steps_;
   py::object interrupt_ = py::none();
   std::unique_ptr<cpu::Program> program_;
 };
@@ -138,12 +146,15 @@ class PyProgram {
 void bind_program(py::module_& m) {
   using py::arg;
   py::class_<PyProgram>(m, "Program", "A plan bound to flat parameter buffers; one run at a time.")
-      .def(py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
-                    py::object, py::object>(),
-           arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
-           arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
-           "pending: a function that tells whether to end a run between two steps. "
-           "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
+      .def(
+          py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
+                   py::object, py::object, py::object>(),
+          arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
+          arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
+          arg("steps") = py::none(),
+          "pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run "
+          "adds the steps that it has done. "
+          "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),
            arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0,

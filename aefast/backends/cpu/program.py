@@ -35,7 +35,9 @@ class CpuProgram:
             **slots,
             ema=state.ema,
             pending=interrupts.pending,
+            steps=state.steps,
         )
+        self._buffers = {name: self._view(ref) for name, ref in plan.buffers.items()}
         self._trains = any(phase.kind == "update" for phase in plan.phases)
         self._packed_for: weakref.ref[Feed] | None = None
 
@@ -48,15 +50,11 @@ class CpuProgram:
         clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
-        scalars = np.ascontiguousarray(scalars, np.float64)
         steps, status = self._native.run_steps(
-            **_fields(feed),
-            scalars=scalars,
-            losses=losses,
-            nonfinite=nonfinite,
-            clip_norm=clip_norm,
-            n_threads=self._threads,
+            *_fields(feed), scalars, losses, nonfinite, clip_norm, self._threads
         )
+        if not status:
+            return Outcome(steps)
         error = self._native.take_interrupt() if status == INTERRUPTED else None
         return Outcome(steps, status == NONFINITE, status == INTERRUPTED, error)
 
@@ -64,16 +62,16 @@ class CpuProgram:
         """See `aefast.backends.Program`. Further chunks of one inference feed reuse the packed weights."""
         packed = self._packed_for is not None and self._packed_for() is feed
         repack = self._trains or start == 0 or not packed
-        status = self._native.run_phases(
-            **_fields(feed), start=start, stop=stop, beta=beta, repack=repack, n_threads=self._threads
-        )
+        status = self._native.run_phases(*_fields(feed), start, stop, beta, repack, self._threads)
         self._packed_for = weakref.ref(feed)
         if status == INTERRUPTED:
             raise self._native.take_interrupt() or KeyboardInterrupt
 
     def buffer(self, name: str) -> Array:
         """See `aefast.backends.Program`."""
-        ref = self.plan.buffers[name]
+        return self._buffers[name]
+
+    def _view(self, ref: Ref) -> Array:
         base: Array = (self._native.stats if ref.space == "stats" else self._native.arena)[ref.offset :]
         if ref.vector:
             return base[: ref.cols]
@@ -95,15 +93,16 @@ def _ref(ref: Ref) -> tuple[str, int, int, int, int, int]:
     return ref.space, ref.offset, ref.rows, ref.cols, ref.row_stride, ref.col_stride
 
 
-def _fields(feed: Feed) -> dict[str, Any]:
-    return {
-        "data": feed.data,
-        "index": feed.index,
-        "rows": feed.rows,
-        "sample_weight": feed.sample_weight,
-        "shift": feed.shift,
-        "scale": feed.scale,
-        "factor": feed.factor,
-        "seed": feed.seed,
-        "epoch": feed.epoch,
-    }
+def _fields(feed: Feed) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
+    """In the order in which the native runs take them: by name they cost a small step's tenth more."""
+    return (
+        feed.data,
+        feed.index,
+        feed.rows,
+        feed.sample_weight,
+        feed.shift,
+        feed.scale,
+        feed.factor,
+        feed.seed,
+        feed.epoch,
+    )
