@@ -68,16 +68,20 @@ class LoneSteps:
 
 def shares(order: NDArray[np.int64], batch: int, weights: F64 | None) -> F64:
     """(steps,) what each batch of `order` counts in the epoch's loss: its rows' part of all weight."""
-    firsts = np.arange(0, len(order), batch)
+    n = len(order)
     if weights is None:
-        return np.diff(np.append(firsts, len(order))) / len(order)
-    parts: F64 = np.add.reduceat(weights[order], firsts) / weights.sum()
-    return parts
+        parts = np.full(-(-n // batch), batch / n)
+        parts[-1] = (n - (len(parts) - 1) * batch) / n
+        return parts
+    sums: F64 = np.add.reduceat(weights[order], np.arange(0, n, batch)) / weights.sum()
+    return sums
 
 
 def added(before: float, more: F64) -> float:
     """before + more[0] + more[1] + ..., in this order, so that no bit depends on the pieces in which they come."""
-    return float(np.add.accumulate(np.append(before, more))[-1])
+    sums = np.empty(len(more) + 1)
+    sums[0], sums[1:] = before, more
+    return float(np.add.accumulate(sums, out=sums)[-1])
 
 
 def mean_of_counted(loss: float, skipped: float) -> float:

@@ -261,7 +261,12 @@ class Trainer(Stepping):
         """Takes the first `done` steps of a run into the epoch; `parts` are their shares in its loss."""
         loss, parts = loss[:done], parts[:done]
         self.position += done
-        counted = np.isfinite(loss) | (self.nonfinite == "propagate")
+        counted = np.isfinite(loss)
+        if counted.all():
+            self.epoch_loss = epochs.added(self.epoch_loss, loss * parts)
+            return
+        if self.nonfinite == "propagate":
+            counted[:] = True
         with np.errstate(all="ignore"):
             self.epoch_loss = epochs.added(self.epoch_loss, loss[counted] * parts[counted])
         self.epoch_skipped = epochs.added(self.epoch_skipped, parts[~counted])
