@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 
 #include "cpu/batch.h"
@@ -231,7 +230,6 @@ void Program::prepare_input(const Feed& feed, int64_t start, int64_t stop, bool 
   input_.reserve(feed.data, feed.index + start, stop - start, batch_);
 }
 
-// A weight that isn't finite makes NaN of every zero that meets it, which entries alone don't show.
 void Program::check_input_weights(const Team& team) {
   if (!sparse_) return;
   for (const Stage& stage : stages_) {
@@ -239,9 +237,7 @@ void Program::check_input_weights(const Team& team) {
       if (call.op != Op::linear_act || !call.of_input) continue;
       int64_t begin, end;
       team.share(panel_size(kernels_, call.out.cols, call.x.cols), 64, &begin, &end);
-      bool finite = true;
-      for (int64_t i = begin; i < end; ++i) finite &= std::fabs(call.panels[i]) <= std::numeric_limits<float>::max();
-      if (!finite) finite_.store(false, std::memory_order_relaxed);
+      if (!all_finite(call.panels + begin, end - begin)) finite_.store(false, std::memory_order_relaxed);
     }
   }
   team.barrier.wait();

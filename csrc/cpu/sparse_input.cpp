@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -27,6 +28,12 @@ void set_most_stored(double share) {
     throw std::invalid_argument("share must be in [0, 1], but is " + std::to_string(share));
   }
   g_most_stored.store(share);
+}
+
+bool all_finite(const float* values, int64_t n) {
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) finite &= std::fabs(values[i]) <= std::numeric_limits<float>::max();
+  return finite;
 }
 
 bool SparseInput::suits(const Source& source, const Scaling& scaling) {

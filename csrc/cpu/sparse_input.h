@@ -12,6 +12,9 @@ namespace aefast::cpu {
 // std::invalid_argument outside [0, 1].
 void set_most_stored(double share);
 
+// Whether n floats are: a weight that isn't makes NaN of every zero that meets it, which entries alone don't show.
+bool all_finite(const float* values, int64_t n);
+
 class SparseInput {
  public:
   // Whether a first layer on these rows' entries is worth it, and possible: what isn't stored must become +0.
