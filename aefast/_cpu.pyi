@@ -92,9 +92,10 @@ class Program:
         nonfinite: int,
         clip_norm: float,
         n_threads: int = 0,
+        prefetch: bool = False,
     ) -> tuple[int, int]:
         """
-        rows: the noise's addresses, None for index itself. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
+        rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
         """
     def take_interrupt(self) -> typing.Any:
         """

@@ -274,8 +274,8 @@ def test_linear_act_refuses_sparse_rows_that_do_not_fit() -> None:
         ops.linear_act(matrix(20, 64, dtype=np.float64), w, b, backend="numpy")
     with pytest.raises(ValueError, match="x has 40 features, but 64 were expected"):
         ops.linear_act(matrix(20, 40), w, b)
+    rows = SparseRows(np.ones(1, F), np.zeros(1, np.int32), np.array([0, 1], np.int32), (1, 40))
     with pytest.raises(ValueError, match="64 columns"):
-        rows = SparseRows(F([1]), np.int32([0]), np.int32([0, 1]), (1, 40))
         _cpu.linear_act(rows, w, b, 0, np.empty((1, 3), F))
 
 

@@ -52,6 +52,7 @@ struct Feed {
   Scaling scaling;
   uint64_t seed = 0;
   uint32_t epoch = 0;
+  bool prefetch = false;  // run_steps: have rows to come read from their file; see prefetch.h
 };
 
 enum class Op {

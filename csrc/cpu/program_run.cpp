@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 
 #include "cpu/batch.h"
+#include "cpu/prefetch.h"
 #include "cpu/program.h"
 
 namespace aefast::cpu {
@@ -40,6 +42,7 @@ struct Program::Run {
   int64_t n = 0;
   int nonfinite = 0;
   double clip_norm = 0;
+  Prefetch* prefetch = nullptr;
   std::atomic<bool> given_up{false};
   // Of the calling thread alone.
   RunResult result{0, Status::done};
@@ -272,7 +275,10 @@ void Program::train(Run& run, const Team& team) {
       return;
     }
     if (finite || run.nonfinite == 2) run_update(step, clip_scale(square_norm, run.clip_norm), team);
-    if (team.thread == 0) run.result.steps_done = i + 1;
+    if (team.thread == 0) {
+      run.result.steps_done = i + 1;
+      if (run.prefetch != nullptr) run.prefetch->reached(i + 1);
+    }
     team.barrier.wait();
   }
 }
@@ -314,7 +320,9 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   prepare_input(feed, 0, n * batch_, nonfinite != 2);  // 2: weights may stop being finite on the way
   finite_.store(true);
   weights_checked_ = false;
-  Run run{feed, interrupted, scalars, losses, n, nonfinite, clip_norm};
+  std::optional<Prefetch> prefetch;
+  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, batch_);
+  Run run{feed, interrupted, scalars, losses, n, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr};
   if (n > 0) parallel(with_scratch(team_size(threads)), [&](const Team& team) { train(run, team); });
   return run.result;
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aefast import _cpu, interrupts, threads
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.data.rows import file_backed
 from aefast.plan import Call, Plan, Ref
 
 NONFINITE, INTERRUPTED = 1, 2
@@ -56,6 +57,7 @@ class CpuProgram:
             nonfinite=nonfinite,
             clip_norm=clip_norm,
             n_threads=self._threads,
+            prefetch=file_backed(feed.data),
         )
         error = self._native.take_interrupt() if status == INTERRUPTED else None
         return Outcome(steps, status == NONFINITE, status == INTERRUPTED, error)
