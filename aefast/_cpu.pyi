@@ -29,6 +29,7 @@ __all__: list[str] = [
     "permutation",
     "set_flops_per_thread",
     "set_isa",
+    "set_most_stored",
     "set_num_threads",
     "sparsity_penalty",
     "sparsity_penalty_backward",
@@ -92,9 +93,10 @@ class Program:
         nonfinite: int,
         clip_norm: float,
         n_threads: int = 0,
+        prefetch: bool = False,
     ) -> tuple[int, int]:
         """
-        rows: the noise's addresses, None for index itself. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
+        rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
         """
     def take_interrupt(self) -> typing.Any:
         """
@@ -209,7 +211,7 @@ def linear_act(
     x: typing.Any, w: typing.Any, b: typing.Any, act: int, out: typing.Any, pre: typing.Any = None
 ) -> None:
     """
-    out = act(x w^T + b); pre = x w^T + b.
+    out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows.
     """
 
 def linear_dgrad(
@@ -270,6 +272,11 @@ def set_flops_per_thread(flops: float) -> None:
 def set_isa(name: str) -> None:
     """
     Changes the instruction set in use; existing programs keep theirs. ValueError where it isn't available.
+    """
+
+def set_most_stored(share: float) -> None:
+    """
+    The share of stored elements up to which a first layer works on sparse rows' entries (0: never, 1: always).
     """
 
 def set_num_threads(n: int) -> None:

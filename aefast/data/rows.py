@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from aefast.data.sparse import SparseRows
 
+Array = NDArray[Any]
 NUMERIC_KINDS = "fiub"
 # Between these a sum of any number of weights, and a quotient of two, is an ordinary float64.
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -47,6 +49,18 @@ def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
     if isinstance(rows, SparseRows) or rows.dtype.isnative:
         return rows
     return rows.astype(rows.dtype.newbyteorder("="))
+
+
+def file_backed(rows: Array | SparseRows) -> bool:
+    """Whether the rows, or what sparse ones hold, lie in a memory map: an np.memmap's, or any array's on an mmap."""
+    if isinstance(rows, SparseRows):
+        return file_backed(rows.values) or file_backed(rows.indices)
+    base: Any = rows
+    while base is not None:
+        if isinstance(base, mmap.mmap):  # not np.memmap: a copy of one is one by type, in memory
+            return True
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    return False
 
 
 def as_weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:

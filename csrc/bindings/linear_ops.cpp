@@ -1,4 +1,6 @@
 // The matmul ops; aefast/ops.py says what each does.
+#include <string>
+
 #include "bindings/arrays.h"
 #include "bindings/module.h"
 #include "cpu/threaded.h"
@@ -11,13 +13,19 @@ constexpr int kActivations = 9, kLosses = 4;
 
 void linear_act(py::object x, py::object w, py::object b, int act, py::object out, py::object pre) {
   const Matrix vw = weight_matrix("w", w, kAny, kAny);
-  const Matrix vx = rows_matrix("x", x, kAny, vw.cols);
+  const bool sparse = py::hasattr(x, "indptr");
+  const cpu::Source sx = sparse ? source("x", x) : cpu::Source{};
+  if (sparse && (sx.cols != vw.cols || sx.dtype != cpu::DType::f32)) {
+    throw py::value_error("x must be sparse rows of float32 with " + std::to_string(vw.cols) + " columns, as w has");
+  }
+  const Matrix vx = sparse ? Matrix{nullptr, sx.rows, sx.cols} : rows_matrix("x", x, kAny, vw.cols);
   const float* vb = floats("b", b, vw.rows);
   const Matrix vout = rows_matrix("out", out, vx.rows, vw.rows, Access::write);
   const Matrix vpre = optional_rows_matrix("pre", pre, vx.rows, vw.rows, Access::write);
   const int row = code("act", act, kActivations);
   py::gil_scoped_release release;
-  cpu::threaded::linear_act(vx, vw, vb, row, vout, vpre);
+  if (sparse) cpu::threaded::linear_act(sx, vw, vb, row, vout, vpre);
+  else cpu::threaded::linear_act(vx, vw, vb, row, vout, vpre);
 }
 
 void linear_loss_grad(py::object h, py::object w, py::object b, int act, int loss, py::object target,
@@ -86,7 +94,7 @@ void bias_grad(py::object delta, py::object db, py::object partials) {
 void bind_linear_ops(py::module_& m) {
   using py::arg;
   m.def("linear_act", &linear_act, arg("x"), arg("w"), arg("b"), arg("act"), arg("out"), arg("pre") = py::none(),
-        "out = act(x w^T + b); pre = x w^T + b.");
+        "out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows.");
   m.def("linear_loss_grad", &linear_loss_grad, arg("h"), arg("w"), arg("b"), arg("act"), arg("loss"), arg("target"),
         arg("batch_scale"), arg("scale"), arg("feature_weight"), arg("row_loss"), arg("delta"),
         "row_loss and delta of the last layer in one pass.");

@@ -61,8 +61,9 @@ class PyProgram {
   std::pair<int64_t, int> run_steps(py::object data, py::object index, py::object rows, py::object sample_weight,
                                     py::object shift, py::object scale, double factor, uint64_t seed, uint32_t epoch,
                                     py::object scalars, py::object losses, int nonfinite, double clip_norm,
-                                    int n_threads) {
-    const cpu::Feed feed = read_feed(data, index, rows, sample_weight, shift, scale, factor, seed, epoch);
+                                    int n_threads, bool prefetch) {
+    cpu::Feed feed = read_feed(data, index, rows, sample_weight, shift, scale, factor, seed, epoch);
+    feed.prefetch = prefetch;
     const int64_t n = length("losses", losses);
     double* out = doubles("losses", losses, n, Access::write);
     if (!py::isinstance<py::array_t<double, py::array::c_style>>(scalars)) {
@@ -157,8 +158,9 @@ void bind_program(py::module_& m) {
           "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),
-           arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0,
-           "rows: the noise's addresses, None for index itself. Returns "
+           arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0, arg("prefetch") = false,
+           "rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file "
+           "that they are mapped from. Returns "
            "(steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).")
       .def("run_phases", &PyProgram::run_phases, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("start"), arg("stop"),

@@ -4,6 +4,7 @@
 #include "bindings/module.h"
 #include "cpu/dispatch.h"
 #include "cpu/pool.h"
+#include "cpu/sparse_input.h"
 
 namespace aefast::bindings {
 
@@ -29,6 +30,8 @@ void bind_runtime(py::module_& m) {
   m.def("get_num_threads", &cpu::num_threads, "The most threads that a call uses.");
   m.def("set_num_threads", &cpu::set_num_threads, py::arg("n"),
         "Fixes the most threads that a call uses; 0 goes back to the environment's number.");
+  m.def("set_most_stored", &cpu::set_most_stored, py::arg("share"),
+        "The share of stored elements up to which a first layer works on sparse rows' entries (0: never, 1: always).");
   m.def("set_flops_per_thread", &cpu::set_flops_per_thread, py::arg("flops"),
         "Arithmetic of a step or op that is worth one more thread; 0 always uses all (for tests).");
   m.def(

@@ -172,35 +172,83 @@ void gather_rows(const Source& source, const int64_t* index, const Scaling& scal
   }
 }
 
+// A row's entries in the order of their columns. Where they don't rise, the spread row says what counts: the last of
+// those that share a column.
+template <class T, class I>
+void entries_of_row(const Source& source, int64_t row, const Scaling& scaling, float* spare, Entries& out, int64_t b) {
+  const I *columns = static_cast<const I*>(source.indices), *starts = static_cast<const I*>(source.indptr);
+  const int64_t begin = out.begin[b], room = out.end[b] - begin;
+  const int64_t first = larger(starts[row], 0), last = smaller(smaller(starts[row + 1], source.stored), first + room);
+  int64_t n = begin, previous = -1;
+  for (int64_t k = first; k < last; ++k) {
+    const int64_t j = columns[k];
+    if (uint64_t(j) >= uint64_t(source.cols)) continue;  // see spread_row
+    if (j <= previous) {
+      spread_row<T, I>(source, row, scaling, spare);
+      n = begin;
+      for (int64_t c = 0; c < source.cols && n < begin + room; ++c) {
+        if (spare[c] == 0.0f && !__builtin_signbit(spare[c])) continue;
+        out.columns[n] = int32_t(c);
+        out.values[n++] = spare[c];
+      }
+      break;
+    }
+    previous = j;
+    out.columns[n] = int32_t(j);
+    out.values[n++] = scaled(read<T>(source.data + k * int64_t(sizeof(T))), j, scaling);
+  }
+  out.end[b] = n;
+}
+
+// Calls body(T{}) with the source's element type.
+template <class Body>
+AEFAST_INLINE void with_type(DType dtype, Body&& body) {
+  switch (dtype) {
+    case DType::f32:
+      return body(float{});
+    case DType::f64:
+      return body(double{});
+    case DType::f16:
+      return body(Half{});
+    case DType::u8:
+      return body(uint8_t{});
+    case DType::i8:
+      return body(int8_t{});
+    case DType::u16:
+      return body(uint16_t{});
+    case DType::i16:
+      return body(int16_t{});
+    case DType::u32:
+      return body(uint32_t{});
+    case DType::i32:
+      return body(int32_t{});
+    case DType::u64:
+      return body(uint64_t{});
+    case DType::i64:
+      return body(int64_t{});
+    case DType::boolean:
+      return body(uint8_t{});  // NumPy stores 0 and 1
+  }
+}
+
 }  // namespace
 
 void gather(Source source, const int64_t* index, Scaling scaling, Matrix out, int64_t begin, int64_t end) {
-  switch (source.dtype) {
-    case DType::f32:
-      return gather_rows<float>(source, index, scaling, out, begin, end);
-    case DType::f64:
-      return gather_rows<double>(source, index, scaling, out, begin, end);
-    case DType::f16:
-      return gather_rows<Half>(source, index, scaling, out, begin, end);
-    case DType::u8:
-      return gather_rows<uint8_t>(source, index, scaling, out, begin, end);
-    case DType::i8:
-      return gather_rows<int8_t>(source, index, scaling, out, begin, end);
-    case DType::u16:
-      return gather_rows<uint16_t>(source, index, scaling, out, begin, end);
-    case DType::i16:
-      return gather_rows<int16_t>(source, index, scaling, out, begin, end);
-    case DType::u32:
-      return gather_rows<uint32_t>(source, index, scaling, out, begin, end);
-    case DType::i32:
-      return gather_rows<int32_t>(source, index, scaling, out, begin, end);
-    case DType::u64:
-      return gather_rows<uint64_t>(source, index, scaling, out, begin, end);
-    case DType::i64:
-      return gather_rows<int64_t>(source, index, scaling, out, begin, end);
-    case DType::boolean:
-      return gather_rows<uint8_t>(source, index, scaling, out, begin, end);  // NumPy stores 0 and 1
-  }
+  with_type(source.dtype, [&](auto type) __attribute__((always_inline)) {
+    gather_rows<decltype(type)>(source, index, scaling, out, begin, end);
+  });
+}
+
+void gather_entries(Source source, const int64_t* index, Scaling scaling, Matrix spare, Entries out, int64_t begin,
+                    int64_t end) {
+  with_type(source.dtype, [&](auto type) __attribute__((always_inline)) {
+    using T = decltype(type);
+    for (int64_t b = begin; b < end; ++b) {
+      float* row = spare.data + b * spare.row_stride;
+      if (source.wide) entries_of_row<T, int64_t>(source, index[b], scaling, row, out, b);
+      else entries_of_row<T, int32_t>(source, index[b], scaling, row, out, b);
+    }
+  });
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

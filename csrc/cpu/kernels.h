@@ -44,6 +44,14 @@ struct Source {
   bool wide = false;  // indices and indptr are int64, else int32
 };
 
+// What a batch's sparse rows hold, scaled: row b's entries stand at [begin[b], end[b]) of columns and values, their
+// columns rising. Every other element of the row is +0.
+struct Entries {
+  int64_t *begin = nullptr, *end = nullptr;
+  int32_t* columns = nullptr;
+  float* values = nullptr;
+};
+
 struct UpdateRule {
   int rule = 0;
   double weight_decay = 0, h0 = 0, h1 = 0, h2 = 0, ema_decay = 0;
@@ -111,6 +119,18 @@ struct Kernels {
   // Element-wise over n floats, for the accuracy tests: activations, and what they are made of.
   void (*activate)(int act, const float* z, float* out, int64_t n);
   void (*vector_math)(VectorFunction function, const float* x, float* out, int64_t n);
+
+  // Sparse rows without the zeros between; the bits are those of the dense ops on the rows spread out.
+  // gather_entries: for sources whose zeros stay +0 under the scaling. Row b gets at most the room [begin[b], end[b]),
+  // and end[b] comes down to what it holds. `spare`: a row each, overwritten where a row's columns don't rise.
+  void (*gather_entries)(Source source, const int64_t* index, Scaling scaling, Matrix spare, Entries out, int64_t begin,
+                         int64_t end);
+  // x of `depth` columns; finite weights only: a zero would make a NaN of others.
+  void (*linear_act_sparse)(Entries x, int64_t depth, const float* panels, const float* bias, int act, Matrix out,
+                            Matrix pre, int64_t begin, int64_t end);
+  // As linear_wgrad; `entries` are those of the rows of `a`, which is read itself only where delta isn't finite.
+  void (*linear_wgrad_sparse)(Matrix delta, Matrix a, Entries entries, Matrix dw, float* db, bool accumulate,
+                              double* row_square_norm, float* scratch, int64_t begin, int64_t end);
 };
 
 // Filled tables; null where this build or target has no such set.

@@ -160,6 +160,11 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
     outer_product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth,
                   dw.data + begin, dw.col_stride, accumulate, scratch);
   }
+  finish_wgrad(delta, dw, db, accumulate, row_square_norm, begin, end);
+}
+
+void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
+                  int64_t end) {
   if (db) {
     int64_t n = begin;
     for (; end - n >= 8 * W; n += 8 * W) sum_columns<8>(delta, db, accumulate, n, W);
@@ -167,7 +172,7 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
     if (n < end) sum_columns<1>(delta, db, accumulate, n, int(end - n));
   }
   if (!row_square_norm) return;
-  if (rows_contiguous) {
+  if (dw.col_stride == 1 || dw.cols == 1) {
     for (int64_t n = begin; n < end; ++n) row_square_norm[n] = square_norm(dw.data + n * dw.row_stride, dw.cols);
   } else {
     for (int64_t n = begin; n < end; n += W) {

@@ -32,5 +32,14 @@ void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, c
 void shuffle(const Shuffle& shuffle, int64_t* out, int64_t begin, int64_t end);
 void activate(int act, const float* z, float* out, int64_t n);
 void vector_math(VectorFunction function, const float* x, float* out, int64_t n);
+void gather_entries(Source source, const int64_t* index, Scaling scaling, Matrix spare, Entries out, int64_t begin,
+                    int64_t end);
+void linear_act_sparse(Entries x, int64_t depth, const float* panels, const float* bias, int act, Matrix out,
+                       Matrix pre, int64_t begin, int64_t end);
+void linear_wgrad_sparse(Matrix delta, Matrix a, Entries entries, Matrix dw, float* db, bool accumulate,
+                         double* row_square_norm, float* scratch, int64_t begin, int64_t end);
+// What linear_wgrad does once dw stands: db, and the rows' square norms.
+void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
+                  int64_t end);
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

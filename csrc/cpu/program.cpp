@@ -380,6 +380,7 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
     }
   }
   if (update_ != nullptr && loss_ == nullptr) throw std::invalid_argument("plan: an update needs a batch_loss");
+  mark_input();
 
   int64_t n_norms = 0;
   for (Stage& stage : stages_)
@@ -399,6 +400,33 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
   const int64_t fitting = kBlockFloats / std::max<int64_t>(1, arena_size_ / batch_) / kBlockUnit * kBlockUnit;
   const bool small = buffers_.n_flat <= kSmallWeights;
   block_rows_ = small ? std::min(kMaxBlock, std::max(kMinBlock, fitting)) : kMaxBlock;
+}
+
+void Program::mark_input() {
+  BoundCall* gather = nullptr;
+  for (Stage& stage : stages_) {
+    for (BoundCall& call : stage.calls) {
+      if (call.op != Op::gather) continue;
+      if (gather != nullptr) return;
+      gather = &call;
+    }
+  }
+  if (gather == nullptr) return;
+  const float* rows = gather->out.data;
+  for (Stage& stage : stages_) {
+    for (BoundCall& c : stage.calls) {
+      const bool acts = c.op == Op::linear_act && c.x.data == rows,
+                 learns = c.op == Op::linear_wgrad && c.a.data == rows;
+      if (acts || learns) c.of_input = true;
+      reads_input_ = reads_input_ || acts;
+      bool others = learns;  // of a delta that isn't finite
+      for (const float* read : {acts ? nullptr : c.x.data, c.target.data, c.delta.data, c.saved.data, c.extra.data,
+                                c.moments.data, c.dz.data}) {
+        others = others || read == rows;
+      }
+      gather->of_input = gather->of_input || others;
+    }
+  }
 }
 
 }  // namespace aefast::cpu

@@ -13,6 +13,7 @@
 #include "cpu/kernels.h"
 #include "cpu/panels.h"
 #include "cpu/pool.h"
+#include "cpu/sparse_input.h"
 #include "cpu/team_choice.h"
 
 namespace aefast::cpu {
@@ -52,6 +53,7 @@ struct Feed {
   Scaling scaling;
   uint64_t seed = 0;
   uint32_t epoch = 0;
+  bool prefetch = false;  // run_steps: have rows to come read from their file; see prefetch.h
 };
 
 enum class Op {
@@ -84,6 +86,7 @@ struct BoundCall {
   double* row_square_norm = nullptr;
   int act = 0, loss = 0, kind = 0;
   bool accumulate = false;
+  bool of_input = false;  // gather: others too read its rows; linear_act, linear_wgrad: they read the gathered rows
   double scale = 1, level = 0, low = 0, high = 0, weight = 0, target_mean = 0, free_bits = 0;
   int64_t stream = -1;
   UpdateRule rule;
@@ -143,6 +146,12 @@ class Program {
   void train(Run& run, const Team& team);
   void check_feed(const Feed& feed, int64_t start, int64_t stop) const;
   void make_scratch(int team);  // room for each thread of a team so large
+  void mark_input();            // after binding: who reads the gathered rows
+  // Where the run's first layer works on entries: looks for weights of it that aren't finite, a share per thread.
+  void check_input_weights(const Team& team);
+  void prepare_input(const Feed& feed, int64_t start, int64_t stop, bool wanted);
+  bool sparse() const { return sparse_ && finite_.load(std::memory_order_relaxed); }
+  double row_flops(const BoundCall& call) const;  // of a weight gradient's row
 
   const Kernels& kernels_;
   int64_t batch_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
@@ -159,6 +168,11 @@ class Program {
   int64_t block_rows_ = 1;
   bool rows_only_ = true;
   TeamChoice team_;
+  bool reads_input_ = false, sparse_ = false;  // a first layer reads gathered rows; this run, their entries alone
+  bool weights_checked_ = false;               // the packed weights of that layer, by an earlier run
+  SparseInput input_;
+  double entries_per_row_ = 0;
+  std::atomic<bool> finite_{true};
   std::atomic<uint64_t> busy_{0};
 };
 

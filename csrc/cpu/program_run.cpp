@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 
 #include "cpu/batch.h"
+#include "cpu/prefetch.h"
 #include "cpu/program.h"
 
 namespace aefast::cpu {
@@ -20,10 +22,8 @@ constexpr double kFlopsPerLook = 2e6;
 constexpr double kFlopsPerPiece = 4e9;
 constexpr int64_t kPieceUnit = 48;
 constexpr int64_t kGradientUnit = 8;  // rows of dw that are split no further
-
-double row_flops(const BoundCall& call) {
-  return 2.0 * double(call.delta.rows) * double(call.op == Op::linear_wgrad ? call.a.cols + 1 : 1);
-}
+// What an entry of a sparse row, and an element of its gradient, cost beside the dense product's arithmetic.
+constexpr double kFlopsPerEntry = 6, kFlopsPerElement = 30;
 
 }  // namespace
 
@@ -42,6 +42,7 @@ struct Program::Run {
   int64_t first = 0, last = 0;  // the steps of this stretch
   int nonfinite = 0;
   double clip_norm = 0;
+  Prefetch* prefetch = nullptr;
   std::atomic<bool> given_up{false};
   // Of the calling thread alone.
   RunResult result{0, Status::done};
@@ -78,11 +79,23 @@ class Program::Exclusive {
   Program& program_;
 };
 
+double Program::row_flops(const BoundCall& call) const {
+  if (call.op == Op::bias_grad) return 2.0 * double(call.delta.rows);
+  if (call.of_input && sparse()) {
+    return kFlopsPerEntry * entries_per_row_ * double(call.delta.rows) + kFlopsPerElement * double(call.a.cols);
+  }
+  return 2.0 * double(call.delta.rows) * double(call.a.cols + 1);
+}
+
 void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& feed, double total, int64_t begin,
                            int64_t end) {
   const NoiseAddress noise{feed.seed, feed.epoch, c.stream, step.noise_rows};
   switch (c.op) {
     case Op::gather:
+      if (sparse()) {
+        kernels_.gather_entries(feed.data, step.index, feed.scaling, c.out, input_.entries(), begin, end);
+        if (!c.of_input) break;
+      }
       kernels_.gather(feed.data, step.index, feed.scaling, c.out, begin, end);
       break;
     case Op::batch_scale:
@@ -92,7 +105,11 @@ void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& fee
       kernels_.corrupt(c.x, c.kind, c.level, c.low, c.high, noise, c.out, begin, end);
       break;
     case Op::linear_act:
-      kernels_.linear_act(c.x, c.panels, c.bias, c.act, c.out, c.pre, begin, end);
+      if (c.of_input && sparse()) {
+        kernels_.linear_act_sparse(input_.entries(), c.x.cols, c.panels, c.bias, c.act, c.out, c.pre, begin, end);
+      } else {
+        kernels_.linear_act(c.x, c.panels, c.bias, c.act, c.out, c.pre, begin, end);
+      }
       break;
     case Op::linear_loss_grad:
     case Op::linear_loss:
@@ -124,6 +141,11 @@ void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Tea
   double total = 0;
   if (run.feed.sample_weight != nullptr && stage.calls.front().op == Op::batch_scale) {
     total = total_weight(run.feed.sample_weight, step.index, step.rows);
+  }
+  if (sparse()) {
+    for (const BoundCall& call : stage.calls) {
+      if (call.op == Op::gather) input_.place(run.feed.data, step.index, begin, end);
+    }
   }
   const double flops_per_row = flops_ / double(batch_);
   // Blocks of nearly equal size, so that none is a sliver.
@@ -167,8 +189,14 @@ void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const T
     const int64_t piece = std::max<int64_t>(1, int64_t(kFlopsPerPiece / each) / kPieceUnit) * kPieceUnit;
     for (; from < end; from += piece) {
       const int64_t to = std::min(end, from + piece);
-      kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm,
-                            scratch_.get() + team.thread * kernels_.gradient_scratch, from, to);
+      float* scratch = scratch_.get() + team.thread * kernels_.gradient_scratch;
+      if (call.of_input && sparse()) {
+        kernels_.linear_wgrad_sparse(call.delta, call.a, input_.entries(), call.dw, call.db, call.accumulate,
+                                     call.row_square_norm, scratch, from, to);
+      } else {
+        kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm, scratch,
+                              from, to);
+      }
       if (run.look(team, each * double(to - from))) return;
     }
     before += each * double(n);
@@ -198,11 +226,32 @@ void Program::pack_all(const Team& team) {
   for (size_t i = begin; i < end; ++i) panels_.pack(kernels_, buffers_.params, panels_.tiles()[i]);
 }
 
+void Program::prepare_input(const Feed& feed, int64_t start, int64_t stop, bool wanted) {
+  sparse_ = wanted && reads_input_ && SparseInput::suits(feed.data, feed.scaling);
+  if (!sparse_) return;
+  entries_per_row_ = SparseInput::per_row(feed.data);
+  input_.reserve(feed.data, feed.index + start, stop - start, batch_);
+}
+
+void Program::check_input_weights(const Team& team) {
+  if (!sparse_) return;
+  for (const Stage& stage : stages_) {
+    for (const BoundCall& call : stage.calls) {
+      if (call.op != Op::linear_act || !call.of_input) continue;
+      int64_t begin, end;
+      team.share(panel_size(kernels_, call.out.cols, call.x.cols), 64, &begin, &end);
+      if (!all_finite(call.panels + begin, end - begin)) finite_.store(false, std::memory_order_relaxed);
+    }
+  }
+  team.barrier.wait();
+}
+
 void Program::train(Run& run, const Team& team) {
   const int64_t* noise = run.feed.noise_rows != nullptr ? run.feed.noise_rows : run.feed.index;
   if (run.first == 0) {
     pack_all(team);
     team.barrier.wait();
+    check_input_weights(team);
   }
   for (int64_t i = run.first; i < run.last; ++i) {
     const double* s = run.scalars + 4 * i;
@@ -228,7 +277,10 @@ void Program::train(Run& run, const Team& team) {
       return;
     }
     if (finite || run.nonfinite == 2) run_update(step, clip_scale(square_norm, run.clip_norm), team);
-    if (team.thread == 0) run.result.steps_done = i + 1;
+    if (team.thread == 0) {
+      run.result.steps_done = i + 1;
+      if (run.prefetch != nullptr) run.prefetch->reached(i + 1);
+    }
     team.barrier.wait();
   }
 }
@@ -261,10 +313,15 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   }
   check_feed(feed, 0, n * batch_);
   Exclusive exclusive(*this);
+  prepare_input(feed, 0, n * batch_, nonfinite != 2);  // 2: weights may stop being finite on the way
+  finite_.store(true);
+  weights_checked_ = false;
   const int most = threads > 0 ? threads : num_threads();
   make_scratch(most);
   team_.begin(flops_, most);
-  Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm};
+  std::optional<Prefetch> prefetch;
+  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, batch_);
+  Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr};
   while (run.last < n && run.result.status == Status::done) {
     run.first = run.last;
     run.last = run.first + std::min(n - run.first, team_.steps());
@@ -285,6 +342,13 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   }
   if (rows == 0) return Status::done;
   Exclusive exclusive(*this);
+  prepare_input(feed, start, stop, true);
+  if (repack) weights_checked_ = false;
+  const bool look_at_weights = sparse_ && !weights_checked_;
+  if (look_at_weights) {
+    weights_checked_ = true;
+    finite_.store(true);
+  }
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
@@ -295,6 +359,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
       pack_all(team);
       team.barrier.wait();
     }
+    if (look_at_weights) check_input_weights(team);
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
     if (team.thread != 0) return;
     for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->delta.cols, call->partials);

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <numeric>
+#include <vector>
 
 #include "common/philox.h"
 #include "cpu/batch.h"
 #include "cpu/dispatch.h"
 #include "cpu/panels.h"
 #include "cpu/pool.h"
+#include "cpu/sparse_input.h"
 
 namespace aefast::cpu::threaded {
 namespace {
@@ -67,6 +70,28 @@ void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matr
   const AlignedFloats panels = pack(k, w);
   split(x.rows, kRowUnit, 2 * elements(w) * double(x.rows),
         [&](int64_t begin, int64_t end) { k.linear_act(x, panels.get(), bias, act, out, pre, begin, end); });
+}
+
+void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matrix pre) {
+  const Kernels& k = kernels();
+  if (x.rows == 0) return;
+  std::vector<int64_t> index(size_t(x.rows), 0);
+  std::iota(index.begin(), index.end(), 0);
+  const AlignedFloats panels = pack(k, w);
+  if (!SparseInput::suits(x, {}) || !all_finite(panels.get(), panel_size(k, w.rows, w.cols))) {
+    const std::unique_ptr<float[]> rows(new float[size_t(x.rows * x.cols)]);
+    const Matrix dense{rows.get(), x.rows, x.cols, x.cols, 1};
+    gather(x, index.data(), {}, dense);
+    return linear_act(dense, w, bias, act, out, pre);
+  }
+  SparseInput input;
+  input.reserve(x, index.data(), x.rows, x.rows);
+  input.place(x, index.data(), 0, x.rows);
+  const std::unique_ptr<float[]> spare(new float[size_t(x.cols)]);
+  k.gather_entries(x, index.data(), {}, {spare.get(), x.rows, x.cols, 0, 1}, input.entries(), 0, x.rows);
+  split(x.rows, kRowUnit, 2 * double(x.stored) * double(w.rows), [&](int64_t begin, int64_t end) {
+    k.linear_act_sparse(input.entries(), w.cols, panels.get(), bias, act, out, pre, begin, end);
+  });
 }
 
 void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,

@@ -12,6 +12,8 @@ void gather(Source source, const int64_t* index, Scaling scaling, Matrix out);
 void batch_scale(const double* sample_weight, const int64_t* index, int64_t n, float* out);
 void corrupt(Matrix x, int kind, double level, double low, double high, NoiseAddress noise, Matrix out);
 void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre);
+// x sparse: from its entries alone, or spread out where that is faster or a weight isn't finite.
+void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matrix pre);
 // delta.data == nullptr: the loss only.
 void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,
                       double scale, const float* feature_weight, float* row_loss, Matrix delta);

@@ -19,7 +19,11 @@ from aefast._cpu import (
     update,
 )
 
+SPARSE = frozenset({"linear_act"})
+"""The ops that take `SparseRows` as they are, not spread out."""
+
 __all__ = [
+    "SPARSE",
     "batch_loss",
     "batch_scale",
     "bias_grad",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aefast import _cpu, interrupts, threads
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.data.rows import file_backed
 from aefast.plan import Call, Plan, Ref
 
 NONFINITE, INTERRUPTED = 1, 2
@@ -51,7 +52,7 @@ class CpuProgram:
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         steps, status = self._native.run_steps(
-            *_fields(feed), scalars, losses, nonfinite, clip_norm, self._threads
+            *_fields(feed), scalars, losses, nonfinite, clip_norm, self._threads, file_backed(feed.data)
         )
         if not status:
             return Outcome(steps)
