@@ -10,6 +10,7 @@ import typing
 
 __all__: list[str] = [
     "Program",
+    "TeamChoice",
     "activate",
     "available_isas",
     "batch_loss",
@@ -37,6 +38,20 @@ __all__: list[str] = [
     "vector_math",
     "x86_isas",
 ]
+
+class TeamChoice:
+    """
+    How a program chooses the threads of its steps; here for tests.
+    """
+    def __init__(self) -> None: ...
+    def begin(self, flops: float, threads: int) -> None: ...
+    def steps(self) -> int:
+        """
+        Of the next stretch.
+        """
+    def took(self, seconds: float, steps: int) -> None: ...
+    @property
+    def size(self) -> int: ...
 
 class Program:
     """

@@ -5,6 +5,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/pool.h"
 #include "cpu/sparse_input.h"
+#include "cpu/team_choice.h"
 
 namespace aefast::bindings {
 
@@ -58,6 +59,12 @@ void bind_runtime(py::module_& m) {
       py::arg("function"), py::arg("x"), py::arg("out"),
       "out = function(x), element by element; float32 (n,): exp, exp_nonpositive, expm1, log, log1p, tanh, "
       "exp_minus_half_square, normal_cdf, sin_turns, cos_turns.");
+  py::class_<cpu::TeamChoice>(m, "TeamChoice", "How a program chooses the threads of its steps; here for tests.")
+      .def(py::init<>())
+      .def("begin", &cpu::TeamChoice::begin, py::arg("flops"), py::arg("threads"))
+      .def_property_readonly("size", &cpu::TeamChoice::size)
+      .def("steps", &cpu::TeamChoice::steps, "Of the next stretch.")
+      .def("took", &cpu::TeamChoice::took, py::arg("seconds"), py::arg("steps"));
 }
 
 }  // namespace aefast::bindings

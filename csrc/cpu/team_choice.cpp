@@ -11,6 +11,7 @@ namespace {
 constexpr double kSurelyShared = 4e8;
 constexpr double kShortest = 0.008, kLongest = 1.0;  // seconds of a settled stretch
 constexpr double kExploration = 0.01;                // of the stretch before
+constexpr double kPiece = 0.05;                      // of a stretch, after which the clock is read
 constexpr double kGlimpse = 0.0005;                  // seconds that an exploration takes at least
 constexpr double kBetter = 0.93;                     // of the time a step: what it takes to change
 constexpr double kSecondsPerFlop = 2e-11;            // before anything is measured
@@ -44,7 +45,7 @@ void TeamChoice::settle(int rung) {
 int64_t TeamChoice::steps() const {
   if (!adapts()) return INT64_MAX;
   const double known = per_step_[std::size_t(settled_)], each = known > 0 ? known : flops_ * kSecondsPerFlop + 1e-6;
-  return std::max<int64_t>(1, int64_t(left_ / each));
+  return std::max<int64_t>(1, int64_t(std::min(left_, kPiece) / each));
 }
 
 void TeamChoice::took(double seconds, int64_t steps) {
