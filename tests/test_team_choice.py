@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -12,9 +12,8 @@ FLOPS = 6e6  # the model guesses 4 threads
 
 
 @pytest.fixture(autouse=True)
-def native() -> Iterator[None]:
+def native() -> None:
     testing.Target("cpu", "float32").open()
-    yield
 
 
 def spent(choice, cost: Callable[[int, float], float], seconds: float, run: int = 10**9) -> dict[int, float]:  # type: ignore[no-untyped-def]
