@@ -27,13 +27,12 @@ def main() -> int:
             "--budget", type=float, default=budget, metavar="SECONDS",
             help=f"about how long all turns may take, starts and checks apart; default {budget:.0f}",
         )  # fmt: skip
-        sub.add_argument("--backend", default="auto", help='aefast\'s backend; default: what "auto" takes')
         sub.add_argument(
             "--note", default="", help="a remark kept with the results, such as what else was running"
         )
         sub.add_argument("--out", type=Path, default=figure.RESULTS, help="folder of JSON and Markdown")
         sub.add_argument("--name", default=name, help=f"stem of the files; default {name}")
-        sub.set_defaults(run=run, rounds=rounds)
+        sub.set_defaults(run=run, rounds=rounds, backend="auto")
         return sub
 
     sub = command("compare", _compare, "time whole training steps beside the peers, in turns", 420, 9)
@@ -77,6 +76,8 @@ def main() -> int:
         "--source", type=Path, default=figure.RESULTS / "compare.json", help="JSON of compare or scaling"
     )
     sub.set_defaults(run=_figure)
+    for name in ("compare", "scaling", "memory"):
+        commands.choices[name].add_argument("--backend", help='aefast\'s; default: what "auto" takes')
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 LEARNING_RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 # An epoch's batches: enough not to live in the L1 cache, and no epoch so long that turns get rare.
-EPOCH_BYTES, EPOCH_FLOPS, MAX_BATCHES = 64e6, 4e11, 512
+EPOCH_BYTES, EPOCH_FLOPS, MAX_BATCHES = 64e6, 1e11, 512
 # Rows that are looked at together for kinks: two float64 matrices of them and the widest layer fit into memory.
 ROWS_AT_ONCE = 1024
 

@@ -31,10 +31,11 @@ def line(row: Document) -> str:
     times = medians(row)
     said = [f"{name} {us(value)} us" for name, value in times.items()]
     said += [f"{r['contender']} {r['status']}: {r['detail']}" for r in row["results"] if r["status"] != "ok"]
-    share = row["bound"] and row["bound"]["fraction"]
-    return f"{row['sweep']:8}{row['net']}, {row['threads']} threads: " + ", ".join(
-        [*said, f"{share:.0%} of the bound" if share else "no bound"]
-    )
+    limit = row["bound"]
+    if limit:
+        share = f", {limit['fraction']:.0%}" if limit["fraction"] else ""
+        said.append(f"bound {us(limit['seconds'])} us{share}")
+    return f"{row['sweep']:8}{row['net']}, {row['threads']} threads: " + ", ".join(said)
 
 
 def markdown(document: Document) -> str:

@@ -25,8 +25,10 @@ PACKAGES = ("aefast", "numpy", "scikit-learn", "numba")
 def run(arguments: argparse.Namespace) -> int:
     """Every table and seed, beyond the budget one seed a table; prints as it goes, writes JSON and Markdown. 1 where a run
     diverged."""
+    from aefast import set_num_threads
     from aefast.data import load_table
 
+    set_num_threads(arguments.threads)
     document, began = machine.describe(arguments), time.monotonic()
     document["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
     print(f"command  {document['command']}\nmachine  {document['machine']}, {document['cores']} cores")

@@ -212,6 +212,37 @@ def test_peers_of_another_computation_are_no_peers() -> None:
     assert [line["ratio"] for line in lines] == [3.0, 0.75, 1.5, 1.0]
 
 
+def test_peers_are_left_out_of_what_only_aefast_can() -> None:
+    import argparse
+
+    options = argparse.Namespace(contenders=["torch", "aefast-step"], threads=1, backend="auto", rounds=1)
+    row = compare.measure(nets.find("9-5-9/8:tied"), options, 0.1)
+    assert [r["status"] for r in row["results"]] == ["left out", "left out"]
+
+
+def test_the_readme_names_every_command_and_contender(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pathlib import Path
+
+    from bench import __main__ as command
+
+    monkeypatch.setattr("sys.argv", ["bench", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        command.main()
+    found = re.search(r"\{([\w,]+)\}", capsys.readouterr().out)
+    assert found is not None
+    commands = found[1].split(",")
+    told = (Path(compare.__file__).parent / "README.md").read_text(encoding="utf-8")
+    assert len(commands) >= 7
+    assert all(f"`python -m bench {name}" in told for name in commands)
+    assert all(f"| `{name}` |" in told for name in CONTENDERS)
+    for name in commands:
+        monkeypatch.setattr("sys.argv", ["bench", name, "--help"])
+        with pytest.raises(SystemExit, match="0"):
+            command.main()
+
+
 @pytest.mark.parametrize("text", ["64-32", "64/32", "64-32-64", "64-0-64/8", "8-4-8/0", "8-4-8/2:odd", "8"])
 def test_what_is_no_net_is_refused(text: str) -> None:
     with pytest.raises(SystemExit, match=re.escape(repr(text))):

@@ -131,7 +131,8 @@ def test_the_report_tells_fractions_failures_and_gaps() -> None:
     assert "| 8-4-8/1 | 2 | 200 | not installed | 5.0 | 5% | 100 | 50% | rows 70% |" in told
     assert "| 8-4-8/4 | 2 | 400 | 800 | 2.5 | 2% | - | - | - |" in told
     assert "no C++ compiler" in told and "- 8-4-8/1, torch-fused: not installed" in told
-    assert "25% of the bound" in scaling_report.line(document()["rows"][2])
+    assert "bound 100 us, 25%" in scaling_report.line(document()["rows"][2])
+    assert "bound" not in scaling_report.line(document()["rows"][1])
 
 
 def test_the_figure_has_a_panel_a_sweep_and_is_the_same_each_time() -> None:
