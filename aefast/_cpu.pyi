@@ -33,6 +33,8 @@ __all__: list[str] = [
     "sparsity_penalty",
     "sparsity_penalty_backward",
     "update",
+    "vector_math",
+    "x86_isas",
 ]
 
 class Program:
@@ -322,4 +324,14 @@ def update(
 ) -> None:
     """
     One optimizer step on flat parameters.
+    """
+
+def vector_math(function: int, x: typing.Any, out: typing.Any) -> None:
+    """
+    out = function(x), element by element; float32 (n,): exp, exp_nonpositive, expm1, log, log1p, tanh, exp_minus_half_square, normal_cdf, sin_turns, cos_turns.
+    """
+
+def x86_isas(leaf1_c: int, leaf7_b: int, leaf7_1_a: int, extended_c: int, xcr0: int) -> list[str]:
+    """
+    Instruction sets of an x86-64 processor and system of which CPUID and XGETBV say this (for tests).
     """
