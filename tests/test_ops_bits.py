@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,12 +63,11 @@ def cases(op: str) -> Iterator[testing.Case]:
 def test_the_number_of_threads_changes_no_bit(target: testing.Target, op: str) -> None:
     target.open()
     with target.active():
-        for case in cases(op):
+        for case, threads in zip(cases(op), itertools.cycle((2, 3, 5))):
             _cpu.set_num_threads(1)
             alone = results(case)
-            for threads in (2, 3, 5):
-                _cpu.set_num_threads(threads)
-                assert results(case) == alone, f"{case} on {threads} threads"
+            _cpu.set_num_threads(threads)
+            assert results(case) == alone, f"{case} on {threads} threads"
 
 
 @pytest.mark.parametrize("op", testing.ops())
