@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations, backends, checks, losses, random
+from aefast import activations, backends, checks, losses, random, threads
 from aefast.data.rows import as_feature_weight, as_rows, as_weights
 from aefast.plan import Plan, Purpose, Settings
 from aefast.planner import build
@@ -23,6 +23,9 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 INFERENCE_SIZES = (16, 128, 1024)
 PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
 
+
+# Now, and not at the first fit, because `threadpool_limits` reaches only what is loaded by then.
+threads.load_native()
 
 # What belongs to this process and object alone; a copy makes its own.
 UNCOPIED = ("_backend", "_programs", "_inference", "_trained")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aefast import interrupts
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.backends.blas import AtMost
 from aefast.plan import Call, Plan, Ref
 
 # Arguments that change from run to run, and where they come from.
@@ -36,10 +37,13 @@ class InterpretedProgram:
     ----------
     ops : object
         Functions by op name, with the contract's argument names.
+    n_threads : int or None
+        The most threads of the BLAS behind NumPy's products; see `aefast.threads`.
     """
 
-    def __init__(self, plan: Plan, state: State, ops: Any) -> None:
+    def __init__(self, plan: Plan, state: State, ops: Any, n_threads: int | None = None) -> None:
         self.plan = plan
+        self._blas = AtMost(n_threads)
         dtype = state.params.dtype
         spaces = {
             "params": state.params,
@@ -69,6 +73,17 @@ class InterpretedProgram:
         clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
+        with self._blas:
+            return self._steps(feed, scalars, losses, nonfinite, clip_norm)
+
+    def _steps(
+        self,
+        feed: Feed,
+        scalars: NDArray[np.float64],
+        losses: NDArray[np.float64],
+        nonfinite: int,
+        clip_norm: float,
+    ) -> Outcome:
         batch = self.plan.batch
         before, update = self._calls(batch)
         loss = self.buffer("loss")
@@ -96,9 +111,10 @@ class InterpretedProgram:
         """See `aefast.backends.Program`."""
         before, _ = self._calls(stop - start)
         values = {"beta": beta, **_batch_rows(feed, start, stop)}
-        for call in before:
-            call.begin(feed)
-            call.run(values)
+        with self._blas:
+            for call in before:
+                call.begin(feed)
+                call.run(values)
 
     def buffer(self, name: str) -> Array:
         """See `aefast.backends.Program`."""

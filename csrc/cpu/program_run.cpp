@@ -244,7 +244,7 @@ void Program::check_feed(const Feed& feed, int64_t start, int64_t stop) const {
 }
 
 int Program::team_size(int threads) const {
-  const int wanted = threads > 0 ? threads : num_threads();
+  const int wanted = most_threads(threads);
   return threads_for(flops_, wanted);
 }
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import _cpu, interrupts, threads
+from aefast import interrupts
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.backends.cpu.native import module as _cpu
 from aefast.plan import Call, Plan, Ref
 
 NONFINITE, INTERRUPTED = 1, 2
@@ -55,7 +56,7 @@ class CpuProgram:
             losses=losses,
             nonfinite=nonfinite,
             clip_norm=clip_norm,
-            n_threads=self._threads,
+            n_threads=self.n_threads or 0,
         )
         error = self._native.take_interrupt() if status == INTERRUPTED else None
         return Outcome(steps, status == NONFINITE, status == INTERRUPTED, error)
@@ -65,7 +66,7 @@ class CpuProgram:
         packed = self._packed_for is not None and self._packed_for() is feed
         repack = self._trains or start == 0 or not packed
         status = self._native.run_phases(
-            **_fields(feed), start=start, stop=stop, beta=beta, repack=repack, n_threads=self._threads
+            **_fields(feed), start=start, stop=stop, beta=beta, repack=repack, n_threads=self.n_threads or 0
         )
         self._packed_for = weakref.ref(feed)
         if status == INTERRUPTED:
@@ -79,11 +80,6 @@ class CpuProgram:
             return base[: ref.cols]
         strides = (ref.row_stride * base.itemsize, ref.col_stride * base.itemsize)
         return np.lib.stride_tricks.as_strided(base, (ref.rows, ref.cols), strides)
-
-    @property
-    def _threads(self) -> int:
-        # 0: the native default, which also knows the cgroup's quota.
-        return self.n_threads or threads.requested() or 0
 
 
 def _call(call: Call) -> dict[str, Any]:
