@@ -57,7 +57,7 @@ def build_info() -> dict[str, str]:
 def available() -> Support:
     """Whether the native module is there and loads; if not, what the build said."""
     try:
-        importlib.import_module("aefast.backends.cpu.native")
+        importlib.import_module("aefast._cpu")
     except ImportError as error:
         info = build_info()
         if info.get("cpu") in ("off", "failed"):
