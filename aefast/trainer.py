@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import arguments, backends, checks, epochs, loop, optimizers
+from aefast import arguments, backends, checks, epochs, interrupts, loop, optimizers
 from aefast.callbacks import Callback, History, ProgressBar, as_callbacks
 from aefast.data.rows import as_rows, as_weights
+from aefast.data.shared import SharedRows
 from aefast.diagnosis import first_nonfinite
 from aefast.engine import Engine
 from aefast.errors import NonFiniteError
@@ -180,7 +181,7 @@ class Trainer(Engine):
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
         held_out = None if X_val is None else as_rows(X_val, self.topology.n_features, what="X_val")
-        return loop.run(self, self, rows, weights, epochs, watchers, History(), held_out)
+        return loop.finish(loop.passes(self, self, rows, weights, epochs, watchers, History(), held_out))
 
     def fit_epoch(
         self,
@@ -222,9 +223,22 @@ class Trainer(Engine):
         listeners: loop.StepListeners | None = None,
     ) -> float:
         """`fit_epoch` on checked rows and weights, for who has the trainer `exclusively`."""
+        work = self.epoch_in_pieces(rows, weights, total_epochs=total_epochs, listeners=listeners)
+        return loop.finish(work)
+
+    def epoch_in_pieces(
+        self,
+        rows: Any,
+        weights: NDArray[np.float64] | None,
+        *,
+        total_epochs: int | None = None,
+        listeners: loop.StepListeners | None = None,
+    ) -> Generator[None, None, float]:
+        """`run_epoch`, pausing after each run of steps; of `SharedRows` a run ends with a piece of them at the latest."""
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
-        order, first = self._order(n), self.position
+        shared = rows if isinstance(rows, SharedRows) else None
+        order, first = self._order(n) if shared is None else shared.order(self), self.position
         if first > n_steps:  # all done: interrupted in the last one
             raise ValueError(
                 f"{first} steps of this epoch are done, but {n} rows make {n_steps} steps; to go on with other data, "
@@ -237,14 +251,22 @@ class Trainer(Engine):
             start = self.position
             full = start < n // batch
             size, stop = (batch, n // batch) if full else (n % batch, n_steps)
+            if shared is not None:
+                piece = shared.steps(batch)
+                stop = min(stop, (start // piece + 1) * piece)
             if listeners is not None:
                 stop = start + listeners.piece(stop - start)
-            feed = self._feed(rows, order[start * batch :], weights, self.epoch)
+            feed = (
+                self._feed(rows, order[start * batch :], weights, self.epoch)
+                if shared is None
+                else shared.feed(self, start * batch, batch)
+            )
             self._run(feed, size, scalars[start - first : stop - first], loss[start:stop], parts[start:stop])
             if listeners is not None:
                 stop = self.position
                 seen = min(stop * batch, n) - start * batch
                 listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
+            yield
         if self.position < n_steps:
             return self.epoch_loss
         with DeferredSignals():
@@ -315,7 +337,8 @@ class Trainer(Engine):
                 self.epoch_skipped = epochs.added(self.epoch_skipped, parts[:done][~counted])
         if outcome.error is not None:
             raise outcome.error
+        interrupts.raise_if_stopped()
         if outcome.nonfinite:
-            index = feed.index[done * batch : (done + 1) * batch]
+            index = (feed.index if feed.rows is None else feed.rows)[done * batch : (done + 1) * batch]
             where = first_nonfinite(plan, program, index, self.views(self._state.grads))
             raise NonFiniteError(where, self.n_steps)
