@@ -172,9 +172,9 @@ class Engine:
         parts = self._infer("loss", rows, wanted, noise=0)
         share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
         s = self.settings
-        loss = losses.element_scale(s.reduction, self.topology.n_features) * float(share @ parts["row_loss"])
+        loss = losses.element_scale(s.reduction, self.topology.n_features) * _dot(share, parts["row_loss"])
         if "kl" in parts:
-            loss += self.beta * float(share @ np.maximum(parts["kl"], s.free_bits))
+            loss += self.beta * _dot(share, np.maximum(parts["kl"], s.free_bits))
         if s.sparsity is not None:
             loss += _penalty(parts["code"], share, s.sparsity)
         return loss
@@ -282,6 +282,10 @@ class Engine:
         return inverse
 
 
+def _dot(a: Array, b: Array) -> float:
+    return float(np.einsum("i,i", a, b))  # BLAS rounds by its number of threads
+
+
 def _writeable(array: Array) -> Array:
     return array if array.flags.writeable and type(array) is np.ndarray else np.array(array)
 
@@ -295,9 +299,11 @@ def _view(flat: Array, p: Parameter) -> Array:
 
 
 def _penalty(code: Array, share: NDArray[np.float64], sparsity: Sparsity) -> float:
+    from aefast.backends.blas import AtMost
     from aefast.backends.numpy import ops
 
     value, mean = np.zeros(1), np.zeros(code.shape[1])
     kind = PENALTY_CODES[sparsity.kind]
-    ops.sparsity_penalty(code, share, kind, sparsity.weight, sparsity.target, mean, value)
+    with AtMost(1):  # BLAS rounds by its number of threads
+        ops.sparsity_penalty(code, share, kind, sparsity.weight, sparsity.target, mean, value)
     return float(value[0])

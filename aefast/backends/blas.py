@@ -51,10 +51,12 @@ class _Libraries:
     def _apply(self) -> None:
         for library, before in zip(self._found or (), self._before, strict=True):
             # From 3.8 on threadpoolctl lets one thread alone set OpenBLAS's number, until that gives it up.
-            give_up = getattr(library, "clear_controlling_thread", lambda force: None)
-            give_up(force=True)
-            library.set_num_threads(min(before, *self._lowered) if self._lowered else before)
-            give_up(force=True)
+            n = min(before, *self._lowered) if self._lowered else before
+            if library.get_num_threads() != n:
+                give_up = getattr(library, "clear_controlling_thread", lambda force: None)
+                give_up(force=True)
+                library.set_num_threads(n)
+                give_up(force=True)
 
 
 def _blas_libraries() -> list[Any]:
