@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aefast.estimators import SparseAutoencoder as SparseAutoencoder
     from aefast.estimators import VariationalAutoencoder as VariationalAutoencoder
     from aefast.io import load as load
+    from aefast.many import fit_many as fit_many
     from aefast.regularizers import Corruption as Corruption
     from aefast.regularizers import Sparsity as Sparsity
     from aefast.threads import set_num_threads as set_num_threads
@@ -44,6 +45,7 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "backends": ("aefast.backends", None),
     "callbacks": ("aefast.callbacks", None),
     "set_num_threads": ("aefast.threads", "set_num_threads"),
+    "fit_many": ("aefast.many", "fit_many"),
     "load": ("aefast.io", "load"),
     "ops": ("aefast.ops", None),
     "optim": ("aefast.optimizers", None),

@@ -16,17 +16,20 @@ __all__: list[str] = [
     "batch_loss",
     "batch_scale",
     "bias_grad",
+    "cgroup_quota",
     "corrupt",
     "gather",
     "gaussian_latent",
     "gaussian_latent_backward",
     "get_num_threads",
     "isa",
+    "limit_this_thread",
     "linear_act",
     "linear_dgrad",
     "linear_loss",
     "linear_loss_grad",
     "linear_wgrad",
+    "most_threads",
     "permutation",
     "set_flops_per_thread",
     "set_isa",
@@ -168,6 +171,11 @@ def bias_grad(delta: typing.Any, db: typing.Any, partials: typing.Any) -> None:
     db = column sums of delta; partials as in linear_wgrad.
     """
 
+def cgroup_quota(root: str = "") -> float:
+    """
+    Processors that the control groups below root grant this process; 0 where they set no limit.
+    """
+
 def corrupt(
     x: typing.Any,
     kind: int,
@@ -224,6 +232,11 @@ def isa() -> str:
     The instruction set in use (AEFAST_ISA, or the best).
     """
 
+def limit_this_thread(n: int) -> int:
+    """
+    No call from this thread uses more than n threads; 0: no limit. Returns the limit before.
+    """
+
 def linear_act(
     x: typing.Any, w: typing.Any, b: typing.Any, act: int, out: typing.Any, pre: typing.Any = None
 ) -> None:
@@ -274,6 +287,11 @@ def linear_wgrad(
 ) -> None:
     """
     dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].
+    """
+
+def most_threads(wanted: int) -> int:
+    """
+    Threads that a call which wants so many (0: the default) may use, by the limits of process and thread.
     """
 
 def permutation(n: int, seed: int, epoch: int, out: typing.Any) -> None:

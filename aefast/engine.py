@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations, backends, checks, random
+from aefast import activations, backends, checks, random, threads
 from aefast.data.rows import as_feature_weight
 from aefast.plan import Plan, Purpose, Settings
 from aefast.planner import build
@@ -25,6 +25,9 @@ INFERENCE_SIZES = (16, 128, 1024)
 IN_ORDER = np.arange(INFERENCE_SIZES[-1])
 PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
 
+
+# Now, and not at the first fit, because `threadpool_limits` reaches only what is loaded by then.
+threads.load_native()
 
 # What belongs to this process and object alone; a copy makes its own.
 UNCOPIED = ("_backend", "_programs", "_inference", "claimed", "_lone")

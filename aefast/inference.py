@@ -70,9 +70,9 @@ class Inference(Engine):
         parts = self._infer("loss", rows, wanted, noise=0)
         share = np.full(len(rows), 1 / len(rows)) if weights is None else weights / weights.sum()
         s = self.settings
-        loss = losses.element_scale(s.reduction, self.topology.n_features) * float(share @ parts["row_loss"])
+        loss = losses.element_scale(s.reduction, self.topology.n_features) * _dot(share, parts["row_loss"])
         if "kl" in parts:
-            loss += self.beta * float(share @ np.maximum(parts["kl"], s.free_bits))
+            loss += self.beta * _dot(share, np.maximum(parts["kl"], s.free_bits))
         if s.sparsity is not None:
             loss += _penalty(parts["code"], share, s.sparsity)
         return loss
@@ -112,10 +112,16 @@ class Inference(Engine):
         return inverse
 
 
+def _dot(a: Array, b: Array) -> float:
+    return float(np.einsum("i,i", a, b))  # BLAS rounds by its number of threads
+
+
 def _penalty(code: Array, share: NDArray[np.float64], sparsity: Sparsity) -> float:
+    from aefast.backends.blas import AtMost
     from aefast.backends.numpy import ops
 
     value, mean = np.zeros(1), np.zeros(code.shape[1])
     kind = PENALTY_CODES[sparsity.kind]
-    ops.sparsity_penalty(code, share, kind, sparsity.weight, sparsity.target, mean, value)
+    with AtMost(1):  # BLAS rounds by its number of threads
+        ops.sparsity_penalty(code, share, kind, sparsity.weight, sparsity.target, mean, value)
     return float(value[0])

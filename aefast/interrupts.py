@@ -5,6 +5,8 @@ from __future__ import annotations
 # The module below `signal`: the same functions without the enums, whose making costs more than a small step.
 import _signal  # type: ignore[import-not-found]
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -75,7 +77,35 @@ class DeferredSignals:
         return late
 
 
+class _Stop(threading.local):
+    event: threading.Event | None = None
+
+
+_stop = _Stop()
+
+
+@contextmanager
+def stopped_by(event: threading.Event) -> Iterator[None]:
+    """Within it, what this thread trains ends between two steps with a KeyboardInterrupt, once the event is set.
+
+    Signals reach the main thread alone; so it tells the others.
+    """
+    before, _stop.event = _stop.event, event
+    try:
+        yield
+    finally:
+        _stop.event = before
+
+
+def raise_if_stopped() -> None:
+    """KeyboardInterrupt where this thread was told to stop."""
+    if _stop.event is not None and _stop.event.is_set():
+        raise KeyboardInterrupt
+
+
 def pending() -> bool:
-    """Whether a signal waits to be let through."""
+    """Whether a signal waits to be let through, or this thread was told to stop."""
+    if _stop.event is not None and _stop.event.is_set():
+        return True
     active = DeferredSignals._active
     return active is not None and bool(active.came) and threading.current_thread() is threading.main_thread()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aefast.callbacks import Callback, History, Steps, as_callback
+
+T = TypeVar("T")
 
 
 class StepListeners:
@@ -70,7 +72,17 @@ def _record(history: History, loss: float, validation: float | None) -> None:
         history.validation_loss.append(math.nan if validation is None else validation)
 
 
-def run(
+def finish(work: Generator[None, None, T]) -> T:
+    """Lets a generator run to its end; what it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def passes(
     trainer: Any,
     model: Any,
     X: Any,
@@ -80,10 +92,11 @@ def run(
     history: History,
     X_val: Any = None,
     weight_val: NDArray[np.float64] | None = None,
-) -> History:
+) -> Generator[None, None, History]:
     """Up to `epochs` passes of `trainer` over the rows X; callbacks hear `model`. The history that came, grown.
 
-    Ends before, when a callback's result is true: in the middle of an epoch if that was `on_step`'s.
+    Ends before, when a callback's result is true: in the middle of an epoch if that was `on_step`'s. Pauses after each piece
+    of an epoch on `SharedRows`, where `aefast.many` lets other models have their turn.
     """
     watchers = [as_callback(callback) for callback in callbacks]
     total = trainer.epoch + epochs
@@ -96,7 +109,7 @@ def run(
             listeners = [watcher for watcher in watchers if watcher.every > 0]
             for _ in range(epochs):
                 steps = StepListeners(model, listeners) if listeners else None
-                loss = trainer.run_epoch(X, weight, total_epochs=total, listeners=steps)
+                loss = yield from trainer.epoch_in_pieces(X, weight, total_epochs=total, listeners=steps)
                 if trainer.position > 0:  # stopped within the epoch
                     break
                 validation = None if X_val is None else trainer.evaluate(X_val, weight_val)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import backends, epochs
+from aefast import backends, epochs, interrupts
 from aefast.data.rows import as_rows, as_weights
 from aefast.diagnosis import first_nonfinite
 from aefast.engine import Array, in_order
@@ -91,9 +91,10 @@ class Stepping(Inference):
         """Raises what a signal's handler has raised within a run, or a NonFiniteError."""
         if outcome.error is not None:
             raise outcome.error
+        interrupts.raise_if_stopped()
         if outcome.nonfinite:
             plan, program = self._program("train", batch)
             done = outcome.steps_done
-            index = feed.index[done * batch : (done + 1) * batch]
+            index = (feed.index if feed.rows is None else feed.rows)[done * batch : (done + 1) * batch]
             where = first_nonfinite(plan, program, index, self.views(self._state.grads))
             raise NonFiniteError(where, self.n_steps)

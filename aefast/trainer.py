@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from os import PathLike
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aefast import arguments, checks, epochs, loop, optimizers
 from aefast.callbacks import Callback, History, ProgressBar, as_callbacks
 from aefast.data.rows import as_rows, as_weights
+from aefast.data.shared import SharedRows
 from aefast.interrupts import DeferredSignals
 from aefast.plan import Settings
 from aefast.regularizers import Corruption, Sparsity
@@ -154,7 +155,7 @@ class Trainer(Stepping):
         rows = as_rows(X, self.topology.n_features)
         weights = as_weights(sample_weight, len(rows))
         held_out = None if X_val is None else as_rows(X_val, self.topology.n_features, what="X_val")
-        return loop.run(self, self, rows, weights, epochs, watchers, History(), held_out)
+        return loop.finish(loop.passes(self, self, rows, weights, epochs, watchers, History(), held_out))
 
     def fit_epoch(
         self,
@@ -186,9 +187,25 @@ class Trainer(Stepping):
         listeners: loop.StepListeners | None = None,
     ) -> float:
         """`fit_epoch` on checked rows and weights, for who has the trainer's `claim`."""
+        work = self.epoch_in_pieces(rows, weights, total_epochs=total_epochs, listeners=listeners)
+        return loop.finish(work)
+
+    def epoch_in_pieces(
+        self,
+        rows: Any,
+        weights: NDArray[np.float64] | None,
+        *,
+        total_epochs: int | None = None,
+        listeners: loop.StepListeners | None = None,
+    ) -> Generator[None, None, float]:
+        """`run_epoch`, pausing with each piece of `SharedRows`.
+
+        On other rows it doesn't pause: a signal that comes while nothing of it runs couldn't wind it up.
+        """
         n, batch = len(rows), min(self.batch_size, len(rows))
         n_steps = -(-n // batch)
-        order, first = self._order(n), self.position
+        shared = rows if isinstance(rows, SharedRows) else None
+        order, first = self._order(n) if shared is None else shared.order(self), self.position
         if first > n_steps:  # all done: interrupted in the last one
             raise ValueError(
                 f"{first} steps of this epoch are done, but {n} rows make {n_steps} steps; to go on with other data, "
@@ -201,9 +218,16 @@ class Trainer(Stepping):
             start = self.position
             full = start < n // batch
             size, stop = (batch, n // batch) if full else (n % batch, n_steps)
+            if shared is not None:
+                piece = shared.steps(batch)
+                stop = min(stop, (start // piece + 1) * piece)
             if listeners is not None:
                 stop = start + listeners.piece(stop - start)
-            feed = self._feed(rows, order[start * batch :], weights, self.epoch)
+            feed = (
+                self._feed(rows, order[start * batch :], weights, self.epoch)
+                if shared is None
+                else shared.feed(self, start * batch, batch)
+            )
             with DeferredSignals():  # no signal is heard between the steps and their place in the epoch
                 outcome = self._run(feed, size, scalars[start - first : stop - first], loss[start:stop])
                 self._count(outcome.steps_done, loss[start:stop], parts[start:stop])
@@ -212,6 +236,8 @@ class Trainer(Stepping):
                 stop = self.position
                 seen = min(stop * batch, n) - start * batch
                 listeners.heard(self.epoch, loss[start:stop], seen, stop == n_steps)
+            if shared is not None:
+                yield
         if self.position < n_steps:
             return self.epoch_loss
         with DeferredSignals():

@@ -271,15 +271,15 @@ def test_a_bar_on_a_terminal_alone(
 def test_ctrl_c_keeps_what_was_learned(
     after: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = aefast.Trainer.run_epoch
+    real = aefast.Trainer.epoch_in_pieces
 
-    def interrupted(self: aefast.Trainer, *arguments: Any, **options: Any) -> float:
+    def interrupted(self: aefast.Trainer, *arguments: Any, **options: Any) -> Any:
         if self.epoch == after:
             raise KeyboardInterrupt
         return real(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(aefast.Trainer, "run_epoch", interrupted)
+        patch.setattr(aefast.Trainer, "epoch_in_pieces", interrupted)
         assert (
             fit("wine.csv", "--epochs", "50", "--seed", "0", "--schedule", "constant", "--log", "l.csv")
             == 130

@@ -53,7 +53,7 @@ def trained(rows: Any, **settings: Any) -> bytes:
 
 
 def test_what_stands_on_a_map_is_told(mapped: Any, tmp_path: Path) -> None:
-    with open(mapped.filename, "rb") as file:
+    with Path(mapped.filename).open("rb") as file:
         plain = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     kinds = [
         mapped,
@@ -148,7 +148,6 @@ def test_an_interrupt_ends_the_run_and_the_thread(mapped: Any) -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         made.fit(mapped, epochs=10**6, callbacks=[lambda *_: False])
-        raise KeyboardInterrupt  # a fit that Ctrl-C ends returns
     timer.join()
     assert 0 < made.n_steps < N * 10**6 and len(list(TASKS.iterdir())) == before
 
@@ -206,7 +205,7 @@ print(max(peaks) - before)
 """
     path = tmp_path / "large.bin"
     block = np.random.default_rng(0).random((10_000, 256)).astype(F)
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         for _ in range(4):
             block.tofile(file)
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aefast import interrupts
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.backends.blas import AtMost
 from aefast.plan import Call, Plan, Ref
 
 # Arguments that change from run to run, and where they come from.
@@ -36,10 +37,13 @@ class InterpretedProgram:
     ----------
     ops : object
         Functions by op name, with the contract's argument names.
+    n_threads : int or None
+        The most threads of the BLAS behind NumPy's products; see `aefast.threads`.
     """
 
-    def __init__(self, plan: Plan, state: State, ops: Any) -> None:
+    def __init__(self, plan: Plan, state: State, ops: Any, n_threads: int | None = None) -> None:
         self.plan = plan
+        self._blas = AtMost(n_threads)
         dtype = state.params.dtype
         spaces = {
             "params": state.params,
@@ -69,7 +73,11 @@ class InterpretedProgram:
         clip_norm: float,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
-        with interrupts.DeferredSignals(), np.errstate(all="ignore"):  # what overflows is the policy's
+        with (
+            self._blas,
+            interrupts.DeferredSignals(),
+            np.errstate(all="ignore"),
+        ):  # what overflows is the policy's
             outcome = self._run(feed, scalars, losses, nonfinite, clip_norm)
             self._steps[0] += outcome.steps_done
         return outcome
@@ -79,9 +87,10 @@ class InterpretedProgram:
         """See `aefast.backends.Program`."""
         before, _ = self._calls(stop - start)
         values = {"beta": beta, **_batch_rows(feed, start, stop)}
-        for call in before:
-            call.begin(feed)
-            call.run(values)
+        with self._blas:
+            for call in before:
+                call.begin(feed)
+                call.run(values)
 
     def buffer(self, name: str) -> Array:
         """See `aefast.backends.Program`."""

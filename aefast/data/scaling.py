@@ -100,8 +100,9 @@ def mean_and_variance(X: NDArray[Any], weight: F64 | None = None) -> tuple[F64, 
         share = float(w.sum())
         if share == 0.0:
             continue
-        part_mean = w @ part / share
-        part_squares = w @ (part - part_mean) ** 2
+        # Not `w @ part`: BLAS rounds by its number of threads.
+        part_mean = np.einsum("i,ij->j", w, part) / share
+        part_squares = np.einsum("i,ij->j", w, (part - part_mean) ** 2)
         step = part_mean - mean
         squares += part_squares + step**2 * (total * share / (total + share))
         mean += step * (share / (total + share))

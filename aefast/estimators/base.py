@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from aefast.data.scaling import Scaling
 from aefast.estimators import parameters, training, validation
 from aefast.estimators.recipe import Recipe
 from aefast.estimators.training import Data
+from aefast.loop import finish
 from aefast.trainer import Trainer
 
 Array = NDArray[Any]
@@ -78,29 +79,30 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
         """
         self._check_parameters()
         watchers = as_callbacks(callbacks)
-        rows = validation.rows(self, X)
-        weight = as_weights(sample_weight, len(rows))
-        fresh = not (self.warm_start and hasattr(self, "trainer_"))
-        data = Data(rows, weight)
+        data = training.read(self, X, sample_weight, X_val)
         seed = parameters.seed_of(self.random_state)
-        if X_val is not None:
-            data.X_val = validation.rows(self, X_val, name="X_val")
-            if data.X_val.shape[1] != rows.shape[1]:
-                raise ValueError(f"X_val has {data.X_val.shape[1]} features, but X has {rows.shape[1]}")
-            validation.same_names(X, X_val)
-        elif self.early_stopping:
-            data = training.split(rows, weight, float(self.validation_fraction), seed)
+        finish(self._fitting(X, training.with_held_out(self, data, seed), watchers, seed))
+        return self
+
+    def _fitting(
+        self, X: object, data: Data, watchers: list[Callback], seed: int
+    ) -> Generator[None, None, None]:
+        """`fit` on checked input, pausing as `loop.passes` does."""
+        fresh = not self._learns_on()
         before = dict(vars(self))
         n_steps = 0 if fresh else self.trainer_.n_steps
         try:
             self._prepare(X, data, fresh, seed)
-            training.run(self, data, watchers)
+            yield from training.passes(self, data, watchers)
         except BaseException:
             if not hasattr(self, "trainer_") or self.trainer_.n_steps == n_steps:
                 self.__dict__.clear()
                 self.__dict__.update(before)
             raise
-        return self
+
+    def _learns_on(self) -> bool:
+        """Whether fit goes on from what an earlier one has learned."""
+        return bool(self.warm_start) and hasattr(self, "trainer_")
 
     def partial_fit(self, X: ArrayLike, y: object = None, *, sample_weight: ArrayLike | None = None) -> Self:
         """One pass over X (n, d) in batches; the first call fixes sizes and scaling, later ones go on learning."""
@@ -189,13 +191,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
             self._fitted_parameters = self.get_params(deep=False)
             return
         n, d = data.X.shape
-        n_components = (
-            self._auto_components(d) if isinstance(self.n_components, str) else int(self.n_components)
-        )
-        hidden = parameters.hidden_widths(self.hidden_layer_sizes)
-        sizes = parameters.auto_hidden(d) if hidden is None else tuple(int(h) for h in hidden)
+        n_components, sizes = self._widths(d)
         topology = self._topology(d, n_components, sizes)
-        scaling = Scaling.from_data(self._scaling_name(), data.X, data.weight)
+        scaling = data.scaling(self._scaling_name())
         self._check_targets(data, scaling)
         batch = self._auto_batch(n, whole_run) if isinstance(self.batch_size, str) else int(self.batch_size)
         corruption = self._corruption(data.X)

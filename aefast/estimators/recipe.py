@@ -96,6 +96,15 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
             return min(parameters.AUTO_BATCH, n)
         return parameters.auto_batch(n)
 
+    def _widths(self, n_features: int) -> tuple[int, tuple[int, ...]]:
+        """The code's width and those of the hidden layers before it, for so many features."""
+        code = self.n_components
+        hidden = parameters.hidden_widths(self.hidden_layer_sizes)
+        return (
+            self._auto_components(n_features) if isinstance(code, str) else int(code),
+            parameters.auto_hidden(n_features) if hidden is None else tuple(int(h) for h in hidden),
+        )
+
     def _auto_components(self, n_features: int) -> int:
         return parameters.auto_components(n_features)
 

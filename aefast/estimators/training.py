@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,55 @@ from numpy.typing import NDArray
 
 from aefast import loop
 from aefast.callbacks import EarlyStopping, History, ProgressBar
+from aefast.data.rows import as_weights
+from aefast.data.scaling import Scaling
+from aefast.data.shared import SharedRows
 from aefast.data.sparse import take
+from aefast.estimators import validation
 
 Array = NDArray[Any]
 
 
 @dataclass
 class Data:
-    """What a fit reads: rows, their weights, and the held-out rows, if any."""
+    """What a fit reads: rows, their weights, and the held-out rows, if any; several fits may read the same.
+
+    `shared` stands for X where models take turns on it.
+    """
 
     X: Array
     weight: NDArray[np.float64] | None = None
     X_val: Array | None = None
     weight_val: NDArray[np.float64] | None = None
+    shared: SharedRows | None = None
+    _scalings: dict[str | None, Scaling] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def scaling(self, kind: str | None) -> Scaling:
+        """The scaling of that name by X's statistics, which are taken once."""
+        with self._lock:
+            if kind not in self._scalings:
+                self._scalings[kind] = Scaling.from_data(kind, self.X, self.weight)
+            return self._scalings[kind]
+
+
+def read(estimator: Any, X: Any, sample_weight: Any, X_val: Any) -> Data:
+    """The arguments of `fit`, checked."""
+    rows = validation.rows(estimator, X)
+    data = Data(rows, as_weights(sample_weight, len(rows)))
+    if X_val is not None:
+        data.X_val = validation.rows(estimator, X_val, name="X_val")
+        if data.X_val.shape[1] != rows.shape[1]:
+            raise ValueError(f"X_val has {data.X_val.shape[1]} features, but X has {rows.shape[1]}")
+        validation.same_names(X, X_val)
+    return data
+
+
+def with_held_out(estimator: Any, data: Data, seed: int) -> Data:
+    """With rows of X held out where the estimator watches some and none were given."""
+    if data.X_val is not None or not estimator.early_stopping:
+        return data
+    return split(data.X, data.weight, float(estimator.validation_fraction), seed)
 
 
 def split(X: Array, weight: NDArray[np.float64] | None, fraction: float, seed: int) -> Data:
@@ -40,11 +77,11 @@ def split(X: Array, weight: NDArray[np.float64] | None, fraction: float, seed: i
     return Data(take(X, train), weight[train], take(X, val), weight[val])
 
 
-def run(estimator: Any, data: Data, callbacks: Iterable[Any]) -> None:
+def passes(estimator: Any, data: Data, callbacks: Iterable[Any]) -> Generator[None, None, History]:
     """Trains `estimator.trainer_` up to `estimator.epochs` passes; keeps curves and n_iter_ up to date after each.
 
     Stops when the training loss (with early_stopping: the validation loss, whose best parameters are then put back)
-    hasn't got better for n_iter_no_change epochs, or when a callback's result is true.
+    hasn't got better for n_iter_no_change epochs, or when a callback's result is true. Pauses as `loop.passes` does.
     """
     stopping = EarlyStopping(
         "validation_loss" if estimator.early_stopping else "loss",
@@ -57,10 +94,10 @@ def run(estimator: Any, data: Data, callbacks: Iterable[Any]) -> None:
     trainer = estimator.trainer_
     trainer.abandon_epoch()  # of an earlier fit that was interrupted
     trainer.first_epoch = trainer.epoch
-    loop.run(
+    return loop.passes(
         trainer,
         estimator,
-        data.X,
+        data.X if data.shared is None else data.shared,
         data.weight,
         int(estimator.epochs),
         watchers,

@@ -6,6 +6,25 @@
 #include "cpu/pool.h"
 #include "cpu/sparse_input.h"
 #include "cpu/team_choice.h"
+#include "cpu/threads.h"
+
+// What threadpoolctl finds in the loaded library (aefast/backends/cpu/controller.py). No exception may leave C: where
+// the environment names no number (AEFAST_NUM_THREADS=abc) it is 0, and whoever computes gets the error.
+extern "C" {
+__attribute__((visibility("default"))) int aefast_get_num_threads() noexcept {
+  try {
+    return aefast::cpu::process_limit();
+  } catch (...) {
+    return 0;
+  }
+}
+__attribute__((visibility("default"))) void aefast_set_num_threads(int n) noexcept {
+  try {
+    aefast::cpu::limit_process(n);
+  } catch (...) {
+  }
+}
+}
 
 namespace aefast::bindings {
 
@@ -33,6 +52,12 @@ void bind_runtime(py::module_& m) {
         "Fixes the most threads that a call uses; 0 goes back to the environment's number.");
   m.def("set_most_stored", &cpu::set_most_stored, py::arg("share"),
         "The share of stored elements up to which a first layer works on sparse rows' entries (0: never, 1: always).");
+  m.def("most_threads", &cpu::most_threads, py::arg("wanted"),
+        "Threads that a call which wants so many (0: the default) may use, by the limits of process and thread.");
+  m.def("limit_this_thread", &cpu::limit_this_thread, py::arg("n"),
+        "No call from this thread uses more than n threads; 0: no limit. Returns the limit before.");
+  m.def("cgroup_quota", &cpu::cgroup_quota, py::arg("root") = "",
+        "Processors that the control groups below root grant this process; 0 where they set no limit.");
   m.def("set_flops_per_thread", &cpu::set_flops_per_thread, py::arg("flops"),
         "Arithmetic of a step or op that is worth one more thread; 0 always uses all (for tests).");
   m.def(

@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cpu/threads.h"
@@ -127,6 +128,7 @@ class Pool {
 };
 
 std::atomic<int> g_threads{0};
+std::atomic<int> g_limit{0};
 std::atomic<double> g_flops_per_thread{1.5e6};
 std::atomic<Pool*> g_pool{nullptr};
 std::atomic<uint32_t> g_generation{0};
@@ -159,6 +161,40 @@ Pool& pool() {
   return *current;
 }
 
+// What one thread of the process was given of its processors, and the workers that it keeps to fill them.
+struct Share {
+  int limit = 0;
+  std::unique_ptr<Pool> own;
+  uint32_t generation = 0;
+
+  ~Share() { forget_after_fork(); }
+
+  Pool& pool() {
+    forget_after_fork();
+    if (own == nullptr) own = std::make_unique<Pool>();
+    return *own;
+  }
+
+  // As with the process's pool: the child of a fork leaves what it has no threads of behind.
+  void forget_after_fork() {
+    const uint32_t now = g_generation.load();
+    if (generation != now) (void)own.release();
+    generation = now;
+  }
+};
+
+thread_local Share t_share;
+
+int unlimited_threads() {
+  const int fixed = g_threads.load();
+  if (fixed > 0) return fixed;
+  // The environment is read once; affinity changed later is taken up by set_num_threads(0).
+  const int found = default_num_threads();
+  int expected = 0;
+  g_threads.compare_exchange_strong(expected, found);
+  return g_threads.load();
+}
+
 }  // namespace
 
 void Barrier::wait() {
@@ -180,7 +216,10 @@ void Team::share(int64_t n, int64_t grain, int64_t* begin, int64_t* end) const {
 }
 
 void parallel_region(int threads, RegionBody body, void* context) {
-  if (threads > 1 && pool().try_run(threads, body, context)) return;
+  if (threads > 1) {
+    if (pool().try_run(threads, body, context)) return;
+    if (t_share.limit > 1 && t_share.pool().try_run(threads, body, context)) return;
+  }
   Barrier alone;
   body(context, Team{0, 1, alone});
 }
@@ -197,15 +236,15 @@ void set_flops_per_thread(double flops) {
 
 double flops_per_thread() { return g_flops_per_thread.load(std::memory_order_relaxed); }
 
-int num_threads() {
-  const int fixed = g_threads.load();
-  if (fixed > 0) return fixed;
-  // The environment is read once; affinity changed later is taken up by set_num_threads(0).
-  const int found = default_num_threads();
-  int expected = 0;
-  g_threads.compare_exchange_strong(expected, found);
-  return g_threads.load();
+int most_threads(int wanted) {
+  int n = wanted > 0 ? wanted : unlimited_threads();
+  for (const int limit : {g_limit.load(std::memory_order_relaxed), t_share.limit}) {
+    if (limit > 0) n = std::min(n, limit);
+  }
+  return n;
 }
+
+int num_threads() { return most_threads(0); }
 
 void set_num_threads(int n) {
   if (n < 0 || n > 1024) {
@@ -213,6 +252,23 @@ void set_num_threads(int n) {
                                 std::to_string(n));
   }
   g_threads.store(n);
+  g_limit.store(0);
+}
+
+int process_limit() {
+  const int n = unlimited_threads(), limit = g_limit.load();
+  return limit > 0 ? std::min(n, limit) : n;
+}
+
+void limit_process(int n) { g_limit.store(n <= 0 || n >= unlimited_threads() ? 0 : n); }
+
+int limit_this_thread(int n) {
+  if (n < 0) throw std::invalid_argument("a limit must be at least 1 (0: none), but is " + std::to_string(n));
+  if (n <= 1) {
+    t_share.forget_after_fork();
+    t_share.own.reset();
+  }
+  return std::exchange(t_share.limit, n);
 }
 
 uint32_t fork_generation() { return g_generation.load(); }

@@ -1,5 +1,6 @@
-// The process's thread pool: persistent workers, one parallel region at a time, a spinning barrier inside it.
-// Work is split statically by the callers; no result may depend on the number of threads.
+// The process's thread pool: persistent workers, one parallel region at a time, a spinning barrier inside it. A thread
+// that was given a share of the processors (limit_this_thread) starts workers of its own where that pool is busy. Work
+// is split statically by the callers; no result may depend on the number of threads.
 #pragma once
 
 #include <atomic>
@@ -7,11 +8,20 @@
 
 namespace aefast::cpu {
 
-// Threads a region uses by default: set_num_threads, else AEFAST_NUM_THREADS, OMP_NUM_THREADS, affinity and cgroup
-// quota.
-int num_threads();
-// n >= 1 fixes the default; 0 goes back to the environment's. Throws std::invalid_argument below 0.
+// Threads of a region: those wanted (0: set_num_threads, else AEFAST_NUM_THREADS, OMP_NUM_THREADS, affinity and cgroup
+// quota), but no more than the limits of the process and of the calling thread.
+int most_threads(int wanted);
+int num_threads();  // most_threads(0)
+// n >= 1 fixes the default; 0 goes back to the environment's. Lifts the process's limit. Throws std::invalid_argument
+// below 0.
 void set_num_threads(int n);
+
+// The process's limit, which threadpoolctl sets and puts back: a number that limits nothing (0, or no less than the
+// default) lifts it.
+void limit_process(int n);
+int process_limit();  // the number in force, whatever the calling thread's own limit
+// The calling thread's; 0: none. The one before.
+int limit_this_thread(int n);
 
 // Waits by spinning, then yielding, then sleeping, so that a short wait costs no system call and a long one no core.
 class Barrier {
@@ -36,7 +46,8 @@ struct Team {
 };
 
 // Runs body(context, team) once on each of at most `threads` threads (the caller is thread 0) and returns when all are
-// done. Fewer threads run it where the pool is busy with another caller's region, or the system refuses more.
+// done. Fewer threads run it where the system refuses more. Where the pool is busy with another caller's region, the
+// caller runs it alone, or with workers of its own if it has a limit of its own: so callers together never multiply.
 using RegionBody = void (*)(void* context, const Team& team);
 void parallel_region(int threads, RegionBody body, void* context);
 

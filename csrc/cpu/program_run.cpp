@@ -316,7 +316,7 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   prepare_input(feed, 0, n * batch_, nonfinite != 2);  // 2: weights may stop being finite on the way
   finite_.store(true);
   weights_checked_ = false;
-  const int most = threads > 0 ? threads : num_threads();
+  const int most = most_threads(threads);
   make_scratch(most);
   team_.begin(flops_, most);
   std::optional<Prefetch> prefetch;
@@ -352,7 +352,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
-  const int size = threads_for(flops_, threads > 0 ? threads : num_threads());
+  const int size = threads_for(flops_, most_threads(threads));
   make_scratch(size);
   parallel(size, [&](const Team& team) {
     if (repack) {

@@ -61,29 +61,33 @@ double path_quota(const std::string& mount, std::string path) {
     path.resize(path.find_last_of('/'));
   }
 }
+#endif
 
-double cgroup_quota() {
+}  // namespace
+
+double cgroup_quota(const std::string& root) {
   double smallest = 0;
-  std::ifstream groups("/proc/self/cgroup");
+#ifdef __linux__
+  std::ifstream groups(root + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const auto first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
     double here = 0;
     if (controllers.empty()) {
-      here = path_quota("/sys/fs/cgroup", path);
+      here = path_quota(root + "/sys/fs/cgroup", path);
     } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-      here = path_quota("/sys/fs/cgroup/cpu", path);
+      here = path_quota(root + "/sys/fs/cgroup/cpu", path);
       // In a container the path may be the host's while the mount shows the container's own group as its root.
-      if (here == 0) here = directory_quota("/sys/fs/cgroup/cpu");
+      if (here == 0) here = directory_quota(root + "/sys/fs/cgroup/cpu");
     }
     if (here > 0 && (smallest == 0 || here < smallest)) smallest = here;
   }
+#else
+  (void)root;
+#endif
   return smallest;
 }
-#endif
-
-}  // namespace
 
 int default_num_threads() {
   const char* own = std::getenv("AEFAST_NUM_THREADS");
@@ -96,11 +100,9 @@ int default_num_threads() {
   }
   if (const int n = positive_integer(std::getenv("OMP_NUM_THREADS"))) return n;
   int n = affinity_count();
-#ifdef __linux__
-  const double quota = cgroup_quota();
+  const double quota = cgroup_quota("");
   // Rounded down: a thread more than the quota makes the whole group wait for its next period.
   if (quota > 0) n = std::min(n, std::max(1, static_cast<int>(quota)));
-#endif
   return std::min(n, kMaxThreads);
 }
 

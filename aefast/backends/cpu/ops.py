@@ -1,5 +1,6 @@
 """The contract's ops on NumPy arrays, as the native module has them: the same names and arguments."""
 
+import aefast.backends.cpu.native  # noqa: F401 (sets the module up)
 from aefast._cpu import (
     batch_loss,
     batch_scale,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import _cpu, interrupts, threads
+from aefast import interrupts
 from aefast.backends import Array, Feed, Outcome, State
+from aefast.backends.cpu.native import module as _cpu
 from aefast.data.rows import file_backed
 from aefast.plan import Call, Plan, Ref
 
@@ -52,7 +53,7 @@ class CpuProgram:
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         steps, status = self._native.run_steps(
-            *_fields(feed), scalars, losses, nonfinite, clip_norm, self._threads, file_backed(feed.data)
+            *_fields(feed), scalars, losses, nonfinite, clip_norm, self.n_threads or 0, file_backed(feed.data)
         )
         if not status:
             return Outcome(steps)
@@ -63,7 +64,7 @@ class CpuProgram:
         """See `aefast.backends.Program`. Further chunks of one inference feed reuse the packed weights."""
         packed = self._packed_for is not None and self._packed_for() is feed
         repack = self._trains or start == 0 or not packed
-        status = self._native.run_phases(*_fields(feed), start, stop, beta, repack, self._threads)
+        status = self._native.run_phases(*_fields(feed), start, stop, beta, repack, self.n_threads or 0)
         self._packed_for = weakref.ref(feed)
         if status == INTERRUPTED:
             raise self._native.take_interrupt() or KeyboardInterrupt
@@ -78,11 +79,6 @@ class CpuProgram:
             return base[: ref.cols]
         strides = (ref.row_stride * base.itemsize, ref.col_stride * base.itemsize)
         return np.lib.stride_tricks.as_strided(base, (ref.rows, ref.cols), strides)
-
-    @property
-    def _threads(self) -> int:
-        # 0: the native default, which also knows the cgroup's quota.
-        return self.n_threads or threads.requested() or 0
 
 
 def _call(call: Call) -> dict[str, Any]:

@@ -45,10 +45,10 @@ class NumbaBackend:
         return Support(True)
 
     def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:
-        """An interpreted program; the products' threads are those of NumPy's BLAS."""
+        """An interpreted program. The compiled passes run on the calling thread; `n_threads` is the most that products use."""
         from aefast.backends.interpreter import InterpretedProgram
 
-        return InterpretedProgram(plan, state, self.ops)
+        return InterpretedProgram(plan, state, self.ops, n_threads)
 
 
 def available() -> Support:

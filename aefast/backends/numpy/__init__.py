@@ -31,10 +31,10 @@ class NumpyBackend:
         return Support(True)
 
     def bind(self, plan: Plan, state: State, n_threads: int | None) -> Program:
-        """An interpreted program; NumPy's BLAS decides about threads."""
+        """An interpreted program; `n_threads` is the most threads that products use."""
         from aefast.backends.interpreter import InterpretedProgram
 
-        return InterpretedProgram(plan, state, self.ops)
+        return InterpretedProgram(plan, state, self.ops, n_threads)
 
 
 def available() -> Support:
