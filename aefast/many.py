@@ -213,7 +213,8 @@ def _jobs(tasks: list[Task], n_threads: int) -> list[Job]:
             jobs.append(Job([task], max(width, 1)))
         else:
             alike.setdefault(task.reads, []).append(task)
+    # Not so many together that a thread stays without a job.
+    size = min(TOGETHER, math.ceil(sum(map(len, alike.values())) / n_threads))
     for group in alike.values():
-        size = min(TOGETHER, math.ceil(len(group) / n_threads))
         jobs += [Job(group[i : i + size], 1) for i in range(0, len(group), size)]
     return jobs
