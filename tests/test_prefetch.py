@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -53,7 +54,7 @@ def trained(rows: Any, **settings: Any) -> bytes:
 
 
 def test_what_stands_on_a_map_is_told(mapped: Any, tmp_path: Path) -> None:
-    with open(mapped.filename, "rb") as file:
+    with Path(mapped.filename).open("rb") as file:
         plain = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     kinds = [
         mapped,
@@ -146,9 +147,8 @@ def test_an_interrupt_ends_the_run_and_the_thread(mapped: Any) -> None:
     before = len(list(TASKS.iterdir()))
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        made.fit(mapped, epochs=10**6, callbacks=[lambda *_: False])
-        raise KeyboardInterrupt  # a fit that Ctrl-C ends returns
+    with contextlib.suppress(KeyboardInterrupt):
+        made.fit(mapped, epochs=10**6)
     timer.join()
     assert 0 < made.n_steps < N * 10**6 and len(list(TASKS.iterdir())) == before
 
@@ -206,7 +206,7 @@ print(max(peaks) - before)
 """
     path = tmp_path / "large.bin"
     block = np.random.default_rng(0).random((10_000, 256)).astype(F)
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         for _ in range(4):
             block.tofile(file)
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
