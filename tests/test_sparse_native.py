@@ -175,6 +175,7 @@ def tiny(n: int, d: int, seed: int = 0) -> tuple[Any, Any, Any]:
     w = np.full((37, d), -1e-20, F)
     late = slice(min(d, 200) - 8, None, 200)  # in each block of columns
     x[::2, late] = -1e-30
+    x[7] = 0  # +0 times any of these weights, and a bias of -0
     w[:, late] = np.where(rng.random((37, 1)) < 0.7, 1e-20, -1e-20)
     w[::3, -3:] = 1e-20
     return sparse.csr_array(x), w, np.full(37, -0.0, F)
