@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,14 @@ def test_other_kinds_are_held_to_the_own_reference(kind: str) -> None:
 def test_a_contender_without_its_package_or_with_a_failure_is_shown_as_that(tmp_path: Any) -> None:
     from bench.turns import Worker
 
+    import json
+    import subprocess
+    import sys
+
+    code = "from bench.worker import serve; serve('no_such_package', None)"
+    root = str(Path(compare.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["status"] == "not installed"
     absent = Worker(["bench.worker", "torch", "20-12/16", "auto", "x.npy"], 1)
     said = absent.hear()
     absent.close()
@@ -223,8 +232,6 @@ def test_peers_are_left_out_of_what_only_aefast_can() -> None:
 def test_the_readme_names_every_command_and_contender(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pathlib import Path
-
     from bench import __main__ as command
 
     monkeypatch.setattr("sys.argv", ["bench", "--help"])
