@@ -189,11 +189,11 @@ def test_other_kinds_are_held_to_the_own_reference(kind: str) -> None:
 
 
 def test_a_contender_without_its_package_or_with_a_failure_is_shown_as_that(tmp_path: Any) -> None:
-    from bench.turns import Worker
-
     import json
     import subprocess
     import sys
+
+    from bench.turns import Worker
 
     code = "from bench.worker import serve; serve('no_such_package', None)"
     root = str(Path(compare.__file__).parents[1])
@@ -219,6 +219,29 @@ def test_peers_of_another_computation_are_no_peers() -> None:
     ]
     lines = report.summary({"results": results, "flops": 1e9, "peak_gflops": 10.0})
     assert [line["ratio"] for line in lines] == [3.0, 0.75, 1.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "asked"),
+    [([9.0, 9.0, 9.0], "too slow for the budget", 3), ([9.0, 1.0], "ok", 4), ([1.0], "ok", 3)],
+    ids=["slow", "slow once", "fast"],
+)
+def test_who_would_take_the_budget_gets_no_time(seconds: list[float], status: str, asked: int) -> None:
+    net = nets.find("20-12-20/16")
+    said: list[dict[str, Any]] = [{"status": "checked", "seconds": s, "steps": 10} for s in seconds]
+
+    class Told:
+        asked = 0
+
+        def ask(self, *, do: str, **_: Any) -> dict[str, Any]:
+            self.asked += 1
+            return said.pop(0) if do == "check" else {"status": "ran", "seconds": 1.0}
+
+    told, result = Told(), compare.Result("torch", "ok")
+    # 512 steps an epoch, at least three epochs: 154 s by the fast check, and half of the budget is 200 s.
+    assert net.n_batches == 512
+    compare.calibrate(told, result, net, 0.1, 400.0)
+    assert (result.status, told.asked, said) == (status, asked, [])
 
 
 def test_peers_are_left_out_of_what_only_aefast_can() -> None:
