@@ -131,7 +131,7 @@ def draw(document: Document) -> Any:
         ax.set_title(
             sweep if sweep != "untuned" else "shapes nobody tuned for", color=figure.INK, fontsize=10
         )
-        ax.tick_params(colors=figure.FAINT, labelsize=7)
+        ax.tick_params(which="both", colors=figure.FAINT, labelsize=7)
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,8 +189,16 @@ def test_other_kinds_are_held_to_the_own_reference(kind: str) -> None:
 
 
 def test_a_contender_without_its_package_or_with_a_failure_is_shown_as_that(tmp_path: Any) -> None:
+    import json
+    import subprocess
+    import sys
+
     from bench.turns import Worker
 
+    code = "from bench.worker import serve; serve('no_such_package', None)"
+    root = str(Path(compare.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["status"] == "not installed"
     absent = Worker(["bench.worker", "torch", "20-12/16", "auto", "x.npy"], 1)
     said = absent.hear()
     absent.close()
@@ -212,6 +221,29 @@ def test_peers_of_another_computation_are_no_peers() -> None:
     assert [line["ratio"] for line in lines] == [3.0, 0.75, 1.5, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "status", "asked"),
+    [([9.0, 9.0, 9.0], "too slow for the budget", 3), ([9.0, 1.0], "ok", 4), ([1.0], "ok", 3)],
+    ids=["slow", "slow once", "fast"],
+)
+def test_who_would_take_the_budget_gets_no_time(seconds: list[float], status: str, asked: int) -> None:
+    net = nets.find("20-12-20/16")
+    said: list[dict[str, Any]] = [{"status": "checked", "seconds": s, "steps": 10} for s in seconds]
+
+    class Told:
+        asked = 0
+
+        def ask(self, *, do: str, **_: Any) -> dict[str, Any]:
+            self.asked += 1
+            return said.pop(0) if do == "check" else {"status": "ran", "seconds": 1.0}
+
+    told, result = Told(), compare.Result("torch", "ok")
+    # 512 steps an epoch, at least three epochs: 154 s by the fast check, and half of the budget is 200 s.
+    assert net.n_batches == 512
+    compare.calibrate(told, result, net, 0.1, 400.0)
+    assert (result.status, told.asked, said) == (status, asked, [])
+
+
 def test_peers_are_left_out_of_what_only_aefast_can() -> None:
     import argparse
 
@@ -223,8 +255,6 @@ def test_peers_are_left_out_of_what_only_aefast_can() -> None:
 def test_the_readme_names_every_command_and_contender(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pathlib import Path
-
     from bench import __main__ as command
 
     monkeypatch.setattr("sys.argv", ["bench", "--help"])

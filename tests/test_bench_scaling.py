@@ -43,6 +43,15 @@ def test_a_column_beyond_a_panel_costs_a_panel() -> None:
     assert more > whole * 1.05
 
 
+def test_columns_are_padded_to_the_panel_forward_and_back() -> None:
+    forward, back = nets.parse("48-96-47/48"), nets.parse("96-47-96/48")
+    rows = [
+        model.bound(net, roofs(gflops=1.0), 1, AVX2).parts["rows"] * 1e9 / (2 * 48) for net in (forward, back)
+    ]
+    assert rows[0] == pytest.approx(48 * 96 + 96 * 48 + 47 * 96 + 96 + 28 * 47, rel=1e-9)
+    assert rows[1] == pytest.approx(96 * 48 + 47 * 96 + 96 * 48 + 47 + 28 * 96, rel=1e-9)
+
+
 def test_bytes_barriers_and_threads() -> None:
     net = nets.parse("96-48-96/48")
     stored = 2 * 96 * 48 + 48 + 96

@@ -78,7 +78,7 @@ def fashion(seed: int) -> Data:
     from aefast.data import load
 
     found = load("fashion-mnist")
-    return Data(found.X_train, found.X_test)
+    return Data(found.X_train.copy(), found.X_test.copy())  # torch wants what it could write to
 
 
 def mnist(seed: int) -> Data:
