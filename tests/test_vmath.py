@@ -113,7 +113,7 @@ TABLE = (
     Row("log1p", np.log1p, 1.38, 1.38, low=-LEAST, high=1.0),
     Row("tanh", np.tanh, 2.49, 2.49),
     Row("sigmoid", sigmoid, 2.31, 2.31, low=-87.3, below=flushed),
-    Row("softplus", softplus, 1.63, 1.61, low=-87.3, below=flushed),
+    Row("softplus", softplus, 1.63, 1.63, low=-87.3, below=flushed),
     Row("silu", silu, 2.95, 2.95, low=-87.3, below=lambda z, ulp: np.abs(z) * LEAST_NORMAL),
     Row("exp_minus_half_square", lambda x: np.exp(-0.5 * x * x), 2.0, 2.0, low=-13.2, high=13.2),
     Row("normal_cdf", normal_cdf, 5.7, 6.2, low=-12.9, below=lambda z, ulp: 11 * ulp),
@@ -145,7 +145,8 @@ def inputs(row: Row) -> list[F32]:
     for begin in range(0, 2**32, CHUNK * STRIDE):
         words = np.arange(begin, min(begin + CHUNK * STRIDE, 2**32), STRIDE, dtype=np.uint32)
         pieces.append(words.view(np.float32))
-    return [x[~np.isnan(x) & (x <= row.high) & ((x >= row.low) | (row.below is not None))] for x in pieces]
+    inside = (x[(x <= row.high) & ((x >= row.low) | (row.below is not None))] for x in pieces)
+    return [x for x in inside if x.size]
 
 
 @functools.lru_cache(maxsize=4)
@@ -185,7 +186,7 @@ def test_stated_errors(target: testing.Target, row: Row) -> None:
             if row.below is not None:
                 low = x <= row.low
                 allowed = row.below(x.astype(np.float64), ulp) / ulp
-                part = np.where(low, error / allowed, 0.0)
+                part = np.divide(error, allowed, out=np.zeros_like(error), where=low)
                 outside = max(outside, (float(part.max()), x[part.argmax()]))
                 error[low] = 0.0
             worst = max(worst, (float(error.max()), x[error.argmax()]))
