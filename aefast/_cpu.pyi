@@ -51,9 +51,10 @@ class Program:
         slot1: typing.Any = None,
         ema: typing.Any = None,
         pending: typing.Any = None,
+        bfloat16: bool = False,
     ) -> None:
         """
-        pending: a function that tells whether to end a run between two steps. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
+        pending: a function that tells whether to end a run between two steps. bfloat16: what products read. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
         """
     def run_phases(
         self,
@@ -205,14 +206,26 @@ def isa() -> str:
     """
 
 def linear_act(
-    x: typing.Any, w: typing.Any, b: typing.Any, act: int, out: typing.Any, pre: typing.Any = None
+    x: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    out: typing.Any,
+    pre: typing.Any = None,
+    bfloat16: bool = False,
 ) -> None:
     """
-    out = act(x w^T + b); pre = x w^T + b.
+    out = act(x w^T + b); pre = x w^T + b. bfloat16: the product's operands are rounded to it, here and below.
     """
 
 def linear_dgrad(
-    delta: typing.Any, w: typing.Any, act: int, saved: typing.Any, extra: typing.Any, out: typing.Any
+    delta: typing.Any,
+    w: typing.Any,
+    act: int,
+    saved: typing.Any,
+    extra: typing.Any,
+    out: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     out = (delta w + extra) act'(saved).
@@ -227,6 +240,7 @@ def linear_loss(
     target: typing.Any,
     feature_weight: typing.Any,
     row_loss: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     row_loss of the last layer.
@@ -244,13 +258,20 @@ def linear_loss_grad(
     feature_weight: typing.Any,
     row_loss: typing.Any,
     delta: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     row_loss and delta of the last layer in one pass.
     """
 
 def linear_wgrad(
-    delta: typing.Any, a: typing.Any, dw: typing.Any, db: typing.Any, accumulate: bool, partials: typing.Any
+    delta: typing.Any,
+    a: typing.Any,
+    dw: typing.Any,
+    db: typing.Any,
+    accumulate: bool,
+    partials: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].

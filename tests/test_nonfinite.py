@@ -67,7 +67,7 @@ def test_raise_in_an_epoch_keeps_the_steps_before_it(target: testing.Target, shu
     rows = order if shuffle else np.arange(100)
     for i in range(step):
         clean.step(data()[rows[16 * i : 16 * i + 16]])
-    same = {name: np.frombuffer(b, target.dtype) for name, b in snapshot(clean).items()}
+    same = {name: np.frombuffer(b, target.memory) for name, b in snapshot(clean).items()}
     assert all(np.allclose(flat, same[name], atol=1e-6) for name, flat in made.flat_buffers.items())
 
 
@@ -94,7 +94,7 @@ def test_propagate_goes_on(target: testing.Target) -> None:
 def test_weights_that_overflow(target: testing.Target, policy: str) -> None:
     made = make("relu", target.backend, target.dtype, nonfinite=policy)
     huge = made.parameters
-    huge["encoder.0.weight"][0] = np.finfo(target.dtype).max
+    huge["encoder.0.weight"][0] = np.finfo(target.memory).max
     made.load_parameters(huge)
     before = snapshot(made)
     if policy == "raise":

@@ -50,7 +50,7 @@ def test_one_step(target: testing.Target, model: str) -> None:
     for name, value in made.parameters.items():
         counts = np.abs(true[name]) > least
         error = np.abs(value - truth.parameters[name])[counts]
-        rounding = np.finfo(target.dtype).eps * np.abs(before[name]).max(initial=0.0)
+        rounding = np.finfo(target.memory).eps * np.abs(before[name]).max(initial=0.0)
         assert (error <= tolerance * largest + rounding).all(), name
 
 
@@ -68,7 +68,7 @@ def test_two_hundred_steps(target: testing.Target, model: str) -> None:
     assert np.mean(curve[-3:]) == pytest.approx(np.mean(true[-3:]), rel=band)
     assert made.evaluate(X) == pytest.approx(truth.evaluate(X), rel=2 * band)
     for got, expected in ((made.encode(X), truth.encode(X)), (made.reconstruct(X), truth.reconstruct(X))):
-        assert got.dtype == target.dtype and got.shape == expected.shape
+        assert got.dtype == target.memory and got.shape == expected.shape
         assert np.linalg.norm(got - expected) <= 25 * band * np.linalg.norm(expected)
 
 

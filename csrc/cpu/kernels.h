@@ -49,6 +49,9 @@ struct StepScalars {
   double lr = 0, c1 = 1, c2 = 1, beta = 1;
 };
 
+// What the products read of their operands: all of a float32, or its nearest bfloat16. Memory is float32 in any case.
+enum class Compute : int { float32, bfloat16 };
+
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
   const char* name;
@@ -89,6 +92,9 @@ struct Kernels {
                  float* slot1, float* ema, int64_t begin, int64_t end);
   // Element-wise act over n floats, for the accuracy tests of the vector math.
   void (*activate)(int act, const float* z, float* out, int64_t n);
+
+  int panel_pair = 1;                 // k that share a panel's 32-bit word
+  const Kernels* bfloat16 = nullptr;  // the same ops with bfloat16 products; null in that table itself
 };
 
 // Filled tables; null where this build or target has no such set.

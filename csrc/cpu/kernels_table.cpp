@@ -1,4 +1,5 @@
 // This instruction set's row of function pointers.
+#include "cpu/bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/tile.h"
 
@@ -6,7 +7,7 @@ namespace aefast::cpu {
 
 const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
   using namespace AEFAST_ISA_NS;
-  static const Kernels table = {
+  static const Kernels float32 = {
       AEFAST_ISA_NAME,  NR,
       gradient_scratch, pack,
       gather,           corrupt,
@@ -16,6 +17,21 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       sparsity_penalty, sparsity_penalty_backward,
       update,           activate,
   };
+  static const Kernels bfloat16 = [] {
+    Kernels k = float32;
+    k.panel_pair = PAIR;
+    k.pack = pack_bfloat16;
+    k.linear_act = linear_act_bfloat16;
+    k.linear_loss_grad = linear_loss_grad_bfloat16;
+    k.linear_dgrad = linear_dgrad_bfloat16;
+    k.linear_wgrad = linear_wgrad_bfloat16;
+    return k;
+  }();
+  static const Kernels table = [] {
+    Kernels k = float32;
+    k.bfloat16 = &bfloat16;
+    return k;
+  }();
   return &table;
 }
 

@@ -3,6 +3,7 @@
 #define AEFAST_PAIRED
 #include "common/formulas.h"
 #include "cpu/linear.h"
+#include "cpu/linear_bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/vmath.h"
 
@@ -40,6 +41,12 @@ void linear_act(Matrix x, const float* panels, const float* bias, int act, Matri
                 int64_t end) {
   ActivationEpilogue epilogue{bias, act, out, pre};
   multiply_panels(x, panels, out.cols, begin, end, epilogue);
+}
+
+void linear_act_bfloat16(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
+                         int64_t begin, int64_t end) {
+  ActivationEpilogue epilogue{bias, act, out, pre};
+  multiply_panels_bfloat16(x, panels, out.cols, begin, end, epilogue);
 }
 
 void activate(int act, const float* z, float* out, int64_t n) {

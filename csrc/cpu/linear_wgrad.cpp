@@ -1,5 +1,6 @@
 // linear_wgrad: weight and bias gradients, the batch as the summed dimension.
 // NumPy: dw += delta.T @ a; db += delta.sum(0); row_square_norm = (dw ** 2).sum(1) + db ** 2
+#include "cpu/bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/tile.h"
 
@@ -121,20 +122,18 @@ void square_norms_transposed(const float* column, int64_t stride, int64_t n, int
   for (int l = 0; l < lanes; ++l) out[l] = sums[l];
 }
 
-}  // namespace
-
-extern const int64_t gradient_scratch = KC * NC + NC * W;
-
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
-                  float* scratch, int64_t begin, int64_t end) {
+// `product`: outer_product, or the one of another compute dtype.
+template <class Product>
+AEFAST_INLINE void gradient(Product product, Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
+                            double* row_square_norm, float* scratch, int64_t begin, int64_t end) {
   const int64_t depth = delta.rows;
   const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
   if (rows_contiguous) {
-    outer_product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
-                  dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
+    product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
+            dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
   } else {  // a transposed view: its columns are the contiguous direction
-    outer_product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth,
-                  dw.data + begin, dw.col_stride, accumulate, scratch);
+    product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth, dw.data + begin,
+            dw.col_stride, accumulate, scratch);
   }
   if (db) {
     for (int64_t n = begin; n < end; n += W) sum_columns(delta, db, accumulate, n, int(smaller(W, end - n)));
@@ -150,6 +149,20 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
   if (db) {
     for (int64_t n = begin; n < end; ++n) row_square_norm[n] += double(db[n]) * double(db[n]);
   }
+}
+
+}  // namespace
+
+extern const int64_t gradient_scratch = KC * NC + NC * W;
+
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                  float* scratch, int64_t begin, int64_t end) {
+  gradient(outer_product, delta, a, dw, db, accumulate, row_square_norm, scratch, begin, end);
+}
+
+void linear_wgrad_bfloat16(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                           float* scratch, int64_t begin, int64_t end) {
+  gradient(outer_product_bfloat16, delta, a, dw, db, accumulate, row_square_norm, scratch, begin, end);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -31,4 +31,16 @@ void update(UpdateRule rule, StepScalars scalars, double clip_scale, float* w, c
             float* slot1, float* ema, int64_t begin, int64_t end);
 void activate(int act, const float* z, float* out, int64_t n);
 
+// The same with bfloat16 products.
+void pack_bfloat16(Matrix w, float* panels, int64_t begin, int64_t end);
+void linear_act_bfloat16(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
+                         int64_t begin, int64_t end);
+void linear_loss_grad_bfloat16(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
+                               const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
+                               Matrix delta, int64_t begin, int64_t end);
+void linear_dgrad_bfloat16(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra,
+                           Matrix out, int64_t begin, int64_t end);
+void linear_wgrad_bfloat16(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                           float* scratch, int64_t begin, int64_t end);
+
 }  // namespace aefast::cpu::AEFAST_ISA_NS

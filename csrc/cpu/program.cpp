@@ -336,7 +336,7 @@ class Binder {
 };
 
 Program::Program(const PlanDescription& plan, FlatBuffers buffers)
-    : kernels_(cpu::kernels()),
+    : kernels_(cpu::kernels(plan.compute)),
       batch_(plan.batch),
       arena_size_(plan.arena_size),
       stats_size_(plan.stats_size),

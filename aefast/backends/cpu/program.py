@@ -35,6 +35,7 @@ class CpuProgram:
             **slots,
             ema=state.ema,
             pending=interrupts.pending,
+            bfloat16=plan.dtype == "bfloat16",
         )
         self._trains = any(phase.kind == "update" for phase in plan.phases)
         self._packed_for: weakref.ref[Feed] | None = None
