@@ -131,7 +131,9 @@ def test_sample_weights_equal_repeated_rows(target: testing.Target) -> None:
         expected, same = made.gradients(repeated)
         assert loss == pytest.approx(expected, rel=1e-5)
         norm = np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in same.values()))
-        assert all(np.abs(g - same[name]).max() < 1e-5 * norm for name, g in gradients.items())
+        # Three equal deltas are rounded to bfloat16 each, or their sum is.
+        tolerance = 2.0**-8 if target.dtype == "bfloat16" else 1e-5
+        assert all(np.abs(g - same[name]).max() < tolerance * norm for name, g in gradients.items())
 
 
 def test_one_row_and_one_feature(target: testing.Target) -> None:

@@ -37,7 +37,7 @@ def reference_ops(dtype: DTypeLike = "float32") -> SimpleNamespace:
 
 
 def dtype_name(dtype: DTypeLike) -> str:
-    """ "float32", "float64" or "bfloat16"; NumPy has no dtype for the last one."""
+    """The name; NumPy itself has no dtype for "bfloat16"."""
     return dtype if isinstance(dtype, str) else np.dtype(dtype).name
 
 

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @singledispatch
-def rounded(x: Array) -> Array:
+def rounded(x: Any) -> Any:
     """x (float32, any shape) with every number the nearest bfloat16 (ties to even), still as float32.
 
     Beyond the largest bfloat16 lies infinity, subnormal numbers become zeros of their sign, NaN stays NaN: as the x86
@@ -28,8 +28,8 @@ def rounded(x: Array) -> Array:
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
     tiny, nan = bits & 0x7F800000 == 0, bits & 0x7FFFFFFF > 0x7F800000
-    nearest = np.where(nan, bits | 0x00400000, np.where(tiny, bits & 0x80000000, nearest)).astype(np.uint32)
-    return nearest.view(np.float32).reshape(x.shape)
+    nearest = np.where(tiny, bits & 0x80000000, np.where(nan, bits & 0xFFFF0000 | 0x00400000, nearest))
+    return nearest.astype(np.uint32).view(np.float32).reshape(x.shape)
 
 
 def linear_act(x: Array, w: Array, b: Array, act: int, out: Array, pre: Array | None) -> None:
