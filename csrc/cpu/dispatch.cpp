@@ -30,6 +30,12 @@ const Kernels* kernels_neon() { return nullptr; }
 #ifndef AEFAST_HAVE_avx512_emulated
 const Kernels* kernels_avx512_emulated() { return nullptr; }
 #endif
+#ifndef AEFAST_HAVE_avx512_simde
+const Kernels* kernels_avx512_simde() { return nullptr; }
+#endif
+#ifndef AEFAST_HAVE_avx512bf16_simde
+const Kernels* kernels_avx512bf16_simde() { return nullptr; }
+#endif
 
 namespace {
 
@@ -93,6 +99,8 @@ std::vector<const Kernels*> available() {
   add(true, kernels_neon());  // part of every aarch64 processor
   add(true, kernels_baseline());
   add(features.avx2, kernels_avx512_emulated());
+  add(features.avx2, kernels_avx512_simde());
+  add(features.avx2, kernels_avx512bf16_simde());
   return tables;
 }
 

@@ -8,7 +8,7 @@
 
 namespace aefast::cpu {
 
-// Built in and runnable here, the preferred first; the emulated one, where built, comes last.
+// Built in and runnable here, the preferred first; the emulated ones, where built, come last.
 std::vector<std::string> available_isas();
 
 // The table in use: AEFAST_ISA's, else the preferred one; decided at the first call.

@@ -1,12 +1,17 @@
 // One instruction set per translation unit group: the build defines AEFAST_ISA_<name>; everything lives in namespace
 // aefast::cpu::AEFAST_ISA_NS, so that the same sources compile once per set into one module without sharing a symbol.
+// AEFAST_SIMDE beside it compiles a set's own source through SIMD Everywhere, as the set <name>_simde (simd_simde.h).
 // These translation units use no std:: algorithms or containers: their inline copies could be picked for another set's
 // code.
 #pragma once
 
 #include <stdint.h>
 
-#if defined(AEFAST_ISA_avx2)
+#if defined(AEFAST_ISA_avx512bf16) && defined(AEFAST_SIMDE)
+#define AEFAST_ISA avx512bf16_simde
+#elif defined(AEFAST_ISA_avx512) && defined(AEFAST_SIMDE)
+#define AEFAST_ISA avx512_simde
+#elif defined(AEFAST_ISA_avx2)
 #define AEFAST_ISA avx2
 #elif defined(AEFAST_ISA_avx512)
 #define AEFAST_ISA avx512

@@ -105,5 +105,8 @@ const Kernels* kernels_avx512bf16();
 const Kernels* kernels_neon();
 // The 512-bit code on 256-bit registers, for tests on machines without AVX-512 (CMake option AEFAST_EMULATE_AVX512).
 const Kernels* kernels_avx512_emulated();
+// The AVX-512 sources, intrinsic by intrinsic, on AVX2 (CMake option AEFAST_SIMDE).
+const Kernels* kernels_avx512_simde();
+const Kernels* kernels_avx512bf16_simde();
 
 }  // namespace aefast::cpu

@@ -12,7 +12,9 @@
 
 #include "cpu/isa.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(AEFAST_SIMDE)
+#include "cpu/simd_simde.h"
+#elif defined(__x86_64__) || defined(_M_X64)
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC bug 105593: false alarms inside the AVX-512 header
