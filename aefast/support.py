@@ -55,7 +55,12 @@ class Place(NamedTuple):
 PLACES: tuple[Place, ...] = (
     Place("cpu", "avx2", "x86-64 Linux, AVX2 and FMA", "run, timed"),
     Place("cpu", "avx512", "x86-64 Linux, AVX-512", "run only in emulation on 256-bit registers; not timed"),
-    Place("cpu", "avx512bf16", "x86-64 Linux, AVX-512 with bfloat16", "compiled, not run"),
+    Place(
+        "cpu",
+        "avx512bf16",
+        "x86-64 Linux, AVX-512 with bfloat16",
+        "compiled, run only in emulation, not on hardware",
+    ),
     Place("cpu", "neon", "aarch64 Linux, NEON", "compiled, not run"),
     Place("cpu", "baseline", "any other Linux, plain C++", "run on x86-64"),
     Place("numba", "", "wherever Numba is", "run on x86-64 Linux"),

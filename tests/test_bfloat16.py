@@ -185,5 +185,33 @@ def test_the_cases_hold_numbers_that_rounding_changes() -> None:
         assert (rounded(values) != values).any()
 
 
+def test_the_functional_front_computes_in_it(target: testing.Target) -> None:
+    rng = np.random.default_rng(1)
+    x, w, t = (rng.standard_normal(shape).astype(F) for shape in ((6, 9), (5, 9), (6, 5)))
+    b, chosen = rng.standard_normal(5).astype(F), {"backend": target.backend, "compute_dtype": "bfloat16"}
+    ops, exact = aefast.ops, {"rtol": 1e-6, "atol": 1e-6}
+    z = rounded(x) @ rounded(w).T + b
+    assert np.allclose(ops.linear_act(x, w, b, **chosen), z, **exact)
+    assert not np.allclose(ops.linear_act(x, w, b, backend=target.backend), z, **exact)
+    loss, delta = ops.linear_loss_grad(x, w, b, t, **chosen)
+    assert np.allclose(delta, 2 * (z - t) / t.size, **exact) and np.isclose(loss, np.mean((z - t) ** 2))
+    assert np.allclose(ops.linear_loss(x, w, b, t, **chosen), ((z - t) ** 2).sum(axis=1), **exact)
+    assert np.allclose(ops.linear_dgrad(delta, w, **chosen), rounded(delta) @ rounded(w), **exact)
+    dw, db = ops.linear_wgrad(delta, x, **chosen)
+    assert np.allclose(dw, rounded(delta).T @ rounded(x), **exact) and np.allclose(
+        db, delta.sum(axis=0), **exact
+    )
+
+
+def test_the_functional_front_says_what_it_takes() -> None:
+    x, w, b = np.ones((2, 3), F), np.ones((4, 3), F), np.ones(4, F)
+    with pytest.raises(ValueError, match=r"compute_dtype.*'float16'.*bfloat16"):
+        aefast.ops.linear_act(x, w, b, compute_dtype="float16")
+    with pytest.raises(TypeError, match="works on float32 arrays, but the first of linear_act is of float64"):
+        aefast.ops.linear_act(*(a.astype(float) for a in (x, w, b)), compute_dtype="bfloat16")
+    with pytest.raises(TypeError, match="give those and compute_dtype='bfloat16'"):
+        aefast.ops.linear_act(x.astype(require("ml_dtypes").bfloat16), w, b)
+
+
 def test_every_product_is_one_of_the_contract() -> None:
     assert {op.__name__ for op in PRODUCTS} == {*OPERANDS, "linear_wgrad"} <= set(aefast.ops.NAMES)

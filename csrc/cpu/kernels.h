@@ -93,7 +93,7 @@ struct Kernels {
   // Element-wise act over n floats, for the accuracy tests of the vector math.
   void (*activate)(int act, const float* z, float* out, int64_t n);
 
-  int panel_pair = 1;                 // k that share a panel's 32-bit word
+  int panel_pair = 1;                 // of bfloat16 panels: k that share a 32-bit word, [..][ceil(K / pair)][..]
   const Kernels* bfloat16 = nullptr;  // the same ops with bfloat16 products; null in that table itself
 };
 

@@ -3,7 +3,6 @@
 #define AEFAST_PAIRED
 #include "common/formulas.h"
 #include "cpu/linear.h"
-#include "cpu/linear_bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/vmath.h"
 
@@ -37,18 +36,13 @@ struct ActivationEpilogue {
 
 }  // namespace
 
-void linear_act(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre, int64_t begin,
-                int64_t end) {
+void AEFAST_PRODUCT(linear_act)(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
+                                int64_t begin, int64_t end) {
   ActivationEpilogue epilogue{bias, act, out, pre};
-  multiply_panels(x, panels, out.cols, begin, end, epilogue);
+  AEFAST_PRODUCT(multiply_panels)(x, panels, out.cols, begin, end, epilogue);
 }
 
-void linear_act_bfloat16(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
-                         int64_t begin, int64_t end) {
-  ActivationEpilogue epilogue{bias, act, out, pre};
-  multiply_panels_bfloat16(x, panels, out.cols, begin, end, epilogue);
-}
-
+#if !defined(AEFAST_BFLOAT16)
 void activate(int act, const float* z, float* out, int64_t n) {
   visit_activation(act, [&](auto activation) {
     for_each_vector(n, [&](int64_t i, int lanes, auto extent) __attribute__((always_inline)) {
@@ -56,5 +50,6 @@ void activate(int act, const float* z, float* out, int64_t n) {
     });
   });
 }
+#endif
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

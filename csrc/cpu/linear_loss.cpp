@@ -4,7 +4,6 @@
 #define AEFAST_PAIRED
 #include "common/formulas.h"
 #include "cpu/linear.h"
-#include "cpu/linear_bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/vmath.h"
 
@@ -64,18 +63,12 @@ struct LossEpilogue {
 
 }  // namespace
 
-void linear_loss_grad(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
-                      const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
-                      Matrix delta, int64_t begin, int64_t end) {
+void AEFAST_PRODUCT(linear_loss_grad)(Matrix h, const float* panels, const float* bias, int act, int loss,
+                                      Matrix target, const float* batch_scale, double scale,
+                                      const float* feature_weight, float* row_loss, Matrix delta, int64_t begin,
+                                      int64_t end) {
   LossEpilogue epilogue{bias, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta, {}};
-  multiply_panels(h, panels, target.cols, begin, end, epilogue);
-}
-
-void linear_loss_grad_bfloat16(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
-                               const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
-                               Matrix delta, int64_t begin, int64_t end) {
-  LossEpilogue epilogue{bias, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta, {}};
-  multiply_panels_bfloat16(h, panels, target.cols, begin, end, epilogue);
+  AEFAST_PRODUCT(multiply_panels)(h, panels, target.cols, begin, end, epilogue);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

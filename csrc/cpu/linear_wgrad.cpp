@@ -7,6 +7,8 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
+#if !defined(AEFAST_BFLOAT16)
+
 // Gradient rows per block: their KC batch rows of `left` stay in L2 while all columns pass.
 constexpr int64_t NC = 32 * MR;
 // From so many columns on, `left` is packed: its rows lie pages apart, and every tile would walk through all of them.
@@ -85,6 +87,8 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
   }
 }
 
+#endif
+
 AEFAST_INLINE void sum_columns(Matrix delta, float* db, bool accumulate, int64_t column, int lanes) {
   F sum = accumulate ? load(db + column, lanes) : F(0.0);
   for (int64_t b = 0; b < delta.rows; ++b) {
@@ -122,18 +126,22 @@ void square_norms_transposed(const float* column, int64_t stride, int64_t n, int
   for (int l = 0; l < lanes; ++l) out[l] = sums[l];
 }
 
-// `product`: outer_product, or the one of another compute dtype.
-template <class Product>
-AEFAST_INLINE void gradient(Product product, Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
-                            double* row_square_norm, float* scratch, int64_t begin, int64_t end) {
+}  // namespace
+
+#if !defined(AEFAST_BFLOAT16)
+extern const int64_t gradient_scratch = KC * NC + NC * W;
+#endif
+
+void AEFAST_PRODUCT(linear_wgrad)(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
+                                  double* row_square_norm, float* scratch, int64_t begin, int64_t end) {
   const int64_t depth = delta.rows;
   const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
   if (rows_contiguous) {
-    product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
-            dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
+    AEFAST_PRODUCT(outer_product)(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols,
+                                  depth, dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
   } else {  // a transposed view: its columns are the contiguous direction
-    product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth, dw.data + begin,
-            dw.col_stride, accumulate, scratch);
+    AEFAST_PRODUCT(outer_product)(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin,
+                                  depth, dw.data + begin, dw.col_stride, accumulate, scratch);
   }
   if (db) {
     for (int64_t n = begin; n < end; n += W) sum_columns(delta, db, accumulate, n, int(smaller(W, end - n)));
@@ -149,20 +157,6 @@ AEFAST_INLINE void gradient(Product product, Matrix delta, Matrix a, Matrix dw, 
   if (db) {
     for (int64_t n = begin; n < end; ++n) row_square_norm[n] += double(db[n]) * double(db[n]);
   }
-}
-
-}  // namespace
-
-extern const int64_t gradient_scratch = KC * NC + NC * W;
-
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
-                  float* scratch, int64_t begin, int64_t end) {
-  gradient(outer_product, delta, a, dw, db, accumulate, row_square_norm, scratch, begin, end);
-}
-
-void linear_wgrad_bfloat16(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
-                           float* scratch, int64_t begin, int64_t end) {
-  gradient(outer_product_bfloat16, delta, a, dw, db, accumulate, row_square_norm, scratch, begin, end);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

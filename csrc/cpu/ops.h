@@ -4,6 +4,14 @@
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 
+// The products' files compile twice: <name>_bfloat16.cpp includes <name>.cpp for the operands of that dtype, a
+// translation unit of its own, in which nothing can change how the float32 kernels are inlined.
+#if defined(AEFAST_BFLOAT16)
+#define AEFAST_PRODUCT(name) name##_bfloat16
+#else
+#define AEFAST_PRODUCT(name) name
+#endif
+
 namespace aefast::cpu::AEFAST_ISA_NS {
 
 void pack(Matrix w, float* panels, int64_t begin, int64_t end);

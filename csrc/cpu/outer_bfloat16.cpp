@@ -8,14 +8,16 @@ namespace {
 // Rows of c per block, whose words of `left` stand in the scratch, or on the stack.
 constexpr int64_t SCRATCH_ROWS = 32 * MR, STACK_ROWS = 8 * MR;
 
-AEFAST_INLINE F load_some(const float* p, int64_t lanes) {
-  return lanes >= W ? load(p) : lanes > 0 ? load(p, int(lanes)) : F(0.0);
+// Words of W columns (or `lanes`) of the next PAIR batch rows, of which there are `rows`.
+#if defined(AEFAST_ISA_avx512bf16)
+AEFAST_INLINE F load_words(const float* row, int64_t stride, int64_t rows, int64_t lanes) {
+  return lane_pairs(load_some(row, lanes), rows > 1 ? load_some(row + stride, lanes) : F(0.0));
 }
-
-// Words of W columns of the batch rows [b, b + PAIR), of which `rows` there are.
+#else
 AEFAST_INLINE F load_words(const float* row, int64_t, int64_t, int64_t lanes) {
   return to_bfloat16(load_some(row, lanes));
 }
+#endif
 
 // A block of `left` (count batch rows, `rows` columns), tile by tile: tile t's rows i.. stand at packed + i * words + t
 // * W as [words][height]; a whole vector's store runs over into the next word, written later, or into the gap.
