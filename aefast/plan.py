@@ -74,7 +74,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """The phases, the named buffers (for reading results) and the sizes of the memory spaces, in elements."""
+    """The phases, the named buffers (for reading results) and the sizes of the memory spaces, in elements.
+
+    `dtype` is that of the arithmetic: "bfloat16" works on float32 memory.
+    """
 
     topology: Topology
     settings: Settings
@@ -84,6 +87,7 @@ class Plan:
     buffers: dict[str, Ref]
     arena_size: int
     stats_size: int
+    dtype: str = "float32"
 
     @property
     def calls(self) -> tuple[Call, ...]:

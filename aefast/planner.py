@@ -320,7 +320,9 @@ def check(topology: Topology, settings: Settings) -> None:
             )
 
 
-def build(topology: Topology, settings: Settings, batch: int, purpose: Purpose) -> Plan:
+def build(
+    topology: Topology, settings: Settings, batch: int, purpose: Purpose, dtype: str = "float32"
+) -> Plan:
     """The plan of one purpose for batches of up to `batch` rows ("train": of exactly that many)."""
     check(topology, settings)
     builder = Builder(topology, settings, batch)
@@ -335,4 +337,5 @@ def build(topology: Topology, settings: Settings, batch: int, purpose: Purpose) 
         memory.buffers,
         memory.arena_size,
         memory.stats_size,
+        dtype,
     )

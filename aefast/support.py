@@ -54,8 +54,18 @@ class Place(NamedTuple):
 
 PLACES: tuple[Place, ...] = (
     Place("cpu", "avx2", "x86-64 Linux, AVX2 and FMA", "run, timed"),
-    Place("cpu", "avx512", "x86-64 Linux, AVX-512", "run only in emulation, intrinsic by intrinsic, on AVX2; not timed"),
-    Place("cpu", "avx512bf16", "x86-64 Linux, AVX-512 with bfloat16", "compiled, not run"),
+    Place(
+        "cpu",
+        "avx512",
+        "x86-64 Linux, AVX-512",
+        "run only in emulation, intrinsic by intrinsic, on AVX2; not timed",
+    ),
+    Place(
+        "cpu",
+        "avx512bf16",
+        "x86-64 Linux, AVX-512 with bfloat16",
+        "run only in emulation, intrinsic by intrinsic, on AVX2; not timed",
+    ),
     Place("cpu", "neon", "aarch64 Linux, NEON", "run only under qemu; not timed"),
     Place("cpu", "baseline", "any other Linux, plain C++", "run on x86-64"),
     Place("numba", "", "wherever Numba is", "run on x86-64 Linux"),

@@ -47,7 +47,8 @@ class Trainer(Stepping):
     scaling : object or None
         With `shift` and `scale` (d,) float64 or None, `factor` float and `inverse(R)`; see `aefast.data.scaling`.
     backend, dtype, n_threads
-        A name or "auto"; "float32" or "float64"; None leaves the count to the environment.
+        A name or "auto"; "float32", "float64", or "bfloat16", which rounds the operands of products alone; None leaves the
+        count to the environment.
     nonfinite : {"raise", "skip", "propagate"}
         What a step with a loss or gradient that isn't finite does: give up before the update, leave the update out, go on.
     shuffle, seed : bool, int

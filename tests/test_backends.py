@@ -54,7 +54,7 @@ def test_a_backend_asked_for_by_name_never_falls_back(native_says):
     with pytest.raises(ValueError, match="Did you mean 'numpy'"):
         aefast.Trainer(TOPOLOGY, backend="numpi")
     with pytest.raises(BackendUnavailableError, match="bfloat16"):
-        aefast.Trainer(TOPOLOGY, dtype="bfloat16")
+        aefast.Trainer(TOPOLOGY, backend="numba", dtype="bfloat16")
 
 
 def test_auto_goes_on_where_a_backend_fails_to_start(native_says, monkeypatch):

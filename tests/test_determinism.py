@@ -45,7 +45,7 @@ def bits(made: aefast.Trainer) -> dict[str, bytes]:
 def test_the_number_of_threads_changes_no_bit(cpu: testing.Target, model: str) -> None:
     runs = []
     for threads in (1, 2, 3, 5):
-        made = make(model, "cpu", n_threads=threads, batch_size=101)
+        made = make(model, "cpu", cpu.dtype, n_threads=threads, batch_size=101)
         loss = made.fit(X, epochs=3, sample_weight=np.linspace(0.1, 1.0, len(X))).loss
         runs.append((loss, bits(made), made.encode(X).tobytes(), made.evaluate(X)))
     assert all(run == runs[0] for run in runs[1:])
@@ -59,7 +59,7 @@ def test_threads_on_a_wide_net(cpu: testing.Target) -> None:
     runs = []
     for threads in (1, 2, 3, 5, 8):
         made = aefast.Trainer(
-            topology, backend="cpu", n_threads=threads, batch_size=200, seed=3, clip_norm=1.0
+            topology, backend="cpu", dtype=cpu.dtype, n_threads=threads, batch_size=200, seed=3, clip_norm=1.0
         )
         loss = made.fit(x, epochs=2).loss
         runs.append((loss, bits(made), made.reconstruct(x).tobytes()))
@@ -70,7 +70,7 @@ def test_threads_on_a_wide_net(cpu: testing.Target) -> None:
     "model", ["vanilla mse", "relu", "gelu and silu", "tied", "variational", "sparse kl"]
 )
 def test_a_row_is_transformed_alike_in_any_batch(cpu: testing.Target, model: str) -> None:
-    made = make(model, "cpu")
+    made = make(model, "cpu", cpu.dtype)
     rows = np.random.default_rng(5).uniform(0, 1, (2000, X.shape[1])).astype(np.float32)
     for transform in (made.encode, made.reconstruct, made.sample_losses):
         if model == "variational" and transform == made.sample_losses:
@@ -86,10 +86,10 @@ def test_a_row_is_transformed_alike_in_any_batch(cpu: testing.Target, model: str
 def test_run_steps_is_the_composition_of_the_ops(
     cpu: testing.Target, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make(model, "cpu")
+    made = make(model, "cpu", cpu.dtype)
     fused = (made.fit(X, epochs=3).loss, bits(made), made.encode(X).tobytes(), made.reconstruct(X).tobytes())
-    composed = make(model, "cpu")
-    ops = one_by_one(composed._backend.ops)
+    composed = make(model, "cpu", cpu.dtype)
+    ops = one_by_one(composed._backend.ops_for(cpu.dtype))
     monkeypatch.setattr(
         composed._backend, "bind", lambda plan, state, _: InterpretedProgram(plan, state, ops)
     )

@@ -15,6 +15,8 @@ from aefast.testing.tolerances import BAND, STEP, STEP_LEAST_GRADIENT
 
 X = data()
 WEIGHT = np.linspace(0.2, 2.0, len(X))
+# Of the PCA optimum's error. bfloat16: each product's operands carry 2^-9 of noise at every step, the last one's too.
+EXCESS = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 1e-3}
 EPOCHS = 29  # of 7 steps, the last of them short: 203
 
 
@@ -50,7 +52,7 @@ def test_one_step(target: testing.Target, model: str) -> None:
     for name, value in made.parameters.items():
         counts = np.abs(true[name]) > least
         error = np.abs(value - truth.parameters[name])[counts]
-        rounding = np.finfo(target.dtype).eps * np.abs(before[name]).max(initial=0.0)
+        rounding = np.finfo(target.memory).eps * np.abs(before[name]).max(initial=0.0)
         assert (error <= tolerance * largest + rounding).all(), name
 
 
@@ -68,7 +70,7 @@ def test_two_hundred_steps(target: testing.Target, model: str) -> None:
     assert np.mean(curve[-3:]) == pytest.approx(np.mean(true[-3:]), rel=band)
     assert made.evaluate(X) == pytest.approx(truth.evaluate(X), rel=2 * band)
     for got, expected in ((made.encode(X), truth.encode(X)), (made.reconstruct(X), truth.reconstruct(X))):
-        assert got.dtype == target.dtype and got.shape == expected.shape
+        assert got.dtype == target.memory and got.shape == expected.shape
         assert np.linalg.norm(got - expected) <= 25 * band * np.linalg.norm(expected)
 
 
@@ -107,7 +109,7 @@ def test_a_linear_autoencoder_reaches_the_pca_optimum(target: testing.Target) ->
     )
     made.fit(x, epochs=1500)
     excess = made.evaluate(x) / residual - 1
-    assert -1e-5 < excess < 1e-4
+    assert -1e-5 < excess < EXCESS[target.dtype]
 
 
 def test_the_same_seed_gives_the_same_bits(target: testing.Target) -> None:

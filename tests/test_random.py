@@ -91,7 +91,7 @@ def test_initial_weights_are_addressed_by_logical_index() -> None:
 @pytest.mark.parametrize("target", testing.targets(), ids=str)
 def test_masks_and_normals_of_many_rows(target: testing.Target) -> None:
     """Masks by bits, normals by ULP, over more draws than the op cases hold."""
-    ops, dtype = target.open().ops, np.dtype(target.dtype)
+    ops, dtype = target.open().ops, target.memory
     n, d, seed, epoch, stream = 400, 257, 2**40 + 5, 9, random.stream_word(random.STREAM_CORRUPTION)
     rows, x, out = np.arange(n)[::-1].copy(), np.ones((n, d), dtype), np.empty((n, d), dtype)
     address = {"low": 0.0, "high": 1.0, "seed": seed, "epoch": epoch, "stream": stream, "rows": rows}

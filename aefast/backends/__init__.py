@@ -44,7 +44,7 @@ class Support(NamedTuple):
 
 @dataclass
 class State:
-    """The flat buffers that the trainer owns and a program works on, all (topology.n_flat,) in the compute dtype.
+    """The flat buffers that the trainer owns and a program works on, all (topology.n_flat,): float64, or else float32.
 
     `steps` (1,) int64 counts the training steps that they have been through.
     """
@@ -120,6 +120,9 @@ class Backend(Protocol):
     @property
     def ops(self) -> Any:
         """The op functions of the contract, by name, on this backend's arrays."""
+
+    def ops_for(self, dtype: str) -> Any:
+        """`ops` for a dtype that is supported. For "bfloat16" the arrays are float32, and the products round their operands."""
 
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"

@@ -61,6 +61,8 @@ class Autoencoder(BaseAutoencoder):
     backend : {"auto", "cpu", "numba", "numpy"}
         auto takes the first that runs here; a name never falls back in silence. `aefast.backends()` tells.
     dtype : {"float32", "float64", "bfloat16"}
+        Of the arithmetic. "bfloat16" rounds what matrix products read to 8 significant bits and sums in float32; weights,
+        biases, losses, gradients, optimizer state and all results are float32. Faster only on processors with AVX512-BF16.
     n_threads : int or None
     warm_start : bool
         fit goes on from the parameters, optimizer state and scaling of the last fit.

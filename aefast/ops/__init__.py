@@ -6,8 +6,8 @@ of the loss by the pre-activation. Every backend's `ops` holds these names with 
 `backends/numpy/ops.py`); the functions below check, allocate what isn't given as `out`, and call one backend.
 
 All take `backend="auto"` (the first of cpu, numba, numpy that can) or a name, and compute in the dtype of their first
-array: float32, or float64 where the backend has it. Arrays of other dtypes are a TypeError, wrong shapes a ValueError.
-Inputs are never changed but where the docstring says so.
+array: float32, or float64 where the backend has it; products take `compute_dtype="bfloat16"` with float32 arrays. Arrays of
+other dtypes are a TypeError, wrong shapes a ValueError. Inputs are never changed but where the docstring says so.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import backends
-from aefast.checks import integer, seed, wrong_type
+from aefast.checks import choice, integer, seed, wrong_type
 from aefast.errors import BackendUnavailableError
 
 Array = NDArray[Any]
@@ -20,29 +20,43 @@ OVERLAP_WORK = 10_000
 
 
 def implementation(
-    backend: str, op: str, like: Array | np.dtype[Any], act: str | None = None, loss: str | None = None
+    backend: str,
+    op: str,
+    like: Array | np.dtype[Any],
+    act: str | None = None,
+    loss: str | None = None,
+    compute_dtype: str | None = None,
 ) -> Any:
-    """The ops of the named backend, or of the first that does this op in the dtype of `like`."""
+    """The ops of the named backend, or of the first that does this op in the dtype of `like`, or in `compute_dtype`."""
     if not isinstance(like, (np.ndarray, np.dtype)):
         raise TypeError(f"{op} takes NumPy arrays, but its first is {type(like).__name__}; use numpy.asarray")
     dtype = like if isinstance(like, np.dtype) else like.dtype
+    if dtype.name == "bfloat16":
+        raise TypeError(
+            f"{op} takes float32 arrays for bfloat16 compute: give those and compute_dtype='bfloat16'"
+        )
+    choice(("bfloat16",), none=True)("compute_dtype", compute_dtype)
+    if compute_dtype is not None and dtype != np.float32:
+        raise TypeError(
+            f"compute_dtype='bfloat16' works on float32 arrays, but the first of {op} is of {dtype}"
+        )
     find = _found if isinstance(backend, str) else _found.__wrapped__
-    return find(backend, op, dtype, act, loss)
+    return find(backend, op, compute_dtype or dtype.name, act, loss)
 
 
 # What was found stays; only what wasn't is looked for again.
 @cache
-def _found(backend: str, op: str, dtype: np.dtype[Any], act: str | None, loss: str | None) -> Any:
+def _found(backend: str, op: str, computed: str, act: str | None, loss: str | None) -> Any:
     reasons = []
     for name in backends.NAMES if backend == "auto" else (backend,):
         runs = backends.available(name)
         if runs:
             candidate = backends.get(name)
-            runs = candidate.supports(op, act=act, loss=loss, dtype=dtype.name)
+            runs = candidate.supports(op, act=act, loss=loss, dtype=computed)
             if runs:
-                return candidate.ops
+                return candidate.ops_for(computed)
         reasons.append(f"{name}: {runs.reason}")
-    raise BackendUnavailableError(f"no backend does {op} in {dtype}: " + "; ".join(reasons))
+    raise BackendUnavailableError(f"no backend does {op} in {computed}: " + "; ".join(reasons))
 
 
 def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""The dense layers' ops on NumPy arrays; see `aefast.ops` for the letters and the rules."""
+"""The dense layers' ops on NumPy arrays; see `aefast.ops` for the letters and the rules.
+
+`compute_dtype="bfloat16"` rounds the operands of the product, and nothing else, to bfloat16; all arrays are float32.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ def linear_act(
     out: Array | None = None,
     pre: Array | None = None,
     backend: str = "auto",
+    compute_dtype: str | None = None,
 ) -> Array:
     """h (B, N) from x (B, M), w (N, M), b (N,); `pre` (B, N), if given, gets the pre-activation.
 
@@ -29,11 +33,13 @@ def linear_act(
     """
     act = activations.get(activation)
     sparse = hasattr(x, "tocsr")
-    ops = implementation(backend, "linear_act", x.dtype if sparse else x, act=act.name)
+    ops = implementation(
+        backend, "linear_act", x.dtype if sparse else x, act=act.name, compute_dtype=compute_dtype
+    )
     n, m = check("w", w, (None, None), x.dtype)
     if sparse:
         x = as_rows(x, m, what="x")
-        if "linear_act" not in getattr(ops, "SPARSE", ()):
+        if "linear_act" not in getattr(ops, "SPARSE", ()) or compute_dtype is not None:
             x = x[:]
         batch = len(x)
     else:
@@ -60,13 +66,14 @@ def linear_loss_grad(
     feature_weight: Array | None = None,
     out: Array | None = None,
     backend: str = "auto",
+    compute_dtype: str | None = None,
 ) -> tuple[float, Array]:
     """(loss, delta (B, d)) of the last layer: h (B, M), w (d, M), b (d,), target (B, d); the reconstruction is never stored.
 
     r = act(h @ w.T + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by d for "mean"; delta = dloss/dz
     """
     ops, batch, feature_weight = _last_layer(
-        backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight
+        backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     scale = losses.element_scale(reduction, len(w))
     weights = np.empty(batch, h.dtype)
@@ -90,13 +97,14 @@ def linear_loss(
     feature_weight: Array | None = None,
     out: Array | None = None,
     backend: str = "auto",
+    compute_dtype: str | None = None,
 ) -> Array:
     """Loss per row (B,), summed over the features; arguments as in `linear_loss_grad`.
 
     (f * l(act(h @ w.T + b), target)).sum(1)
     """
     ops, batch, feature_weight = _last_layer(
-        backend, "linear_loss", h, w, b, target, activation, loss, feature_weight
+        backend, "linear_loss", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     row_loss = output("out", out, (batch,), h.dtype)
     apart({"out": out}, {"h": h, "w": w, "b": b, "target": target})
@@ -115,6 +123,7 @@ def linear_dgrad(
     extra: Array | None = None,
     out: Array | None = None,
     backend: str = "auto",
+    compute_dtype: str | None = None,
 ) -> Array:
     """delta of the layer below (B, M) from delta (B, N), w (N, M) and what its forward pass saved (B, M).
 
@@ -123,7 +132,7 @@ def linear_dgrad(
     (delta @ w + extra) * act'(saved)
     """
     act = activations.get(activation)
-    ops = implementation(backend, "linear_dgrad", delta, act=act.name)
+    ops = implementation(backend, "linear_dgrad", delta, act=act.name, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), delta.dtype)
     batch, _ = check("delta", delta, (None, n), delta.dtype)
     shape = (batch, m)
@@ -145,12 +154,13 @@ def linear_wgrad(
     out: tuple[Array, Array] | None = None,
     accumulate: bool = False,
     backend: str = "auto",
+    compute_dtype: str | None = None,
 ) -> tuple[Array, Array]:
     """(dw (N, M), db (N,)) from delta (B, N) and the layer's input a (B, M); `accumulate` adds to `out`.
 
     delta.T @ a, delta.sum(0)
     """
-    ops = implementation(backend, "linear_wgrad", delta)
+    ops = implementation(backend, "linear_wgrad", delta, compute_dtype=compute_dtype)
     batch, n = check("delta", delta, (None, None), delta.dtype)
     _, m = check("a", a, (batch, None), delta.dtype)
     if accumulate and out is None:
@@ -174,13 +184,14 @@ def _last_layer(
     activation: str,
     loss: str,
     feature_weight: Array | None,
+    compute_dtype: str | None,
 ) -> tuple[Any, int, Array | None]:
     act, row = activations.get(activation), losses.get(loss)
     if row.on_logits and act.name != "sigmoid":
         raise ValueError(
             f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
         )
-    ops = implementation(backend, op, h, act=act.name, loss=row.name)
+    ops = implementation(backend, op, h, act=act.name, loss=row.name, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), h.dtype)
     batch, _ = check("h", h, (None, m), h.dtype)
     check("b", b, (n,), h.dtype)

@@ -46,11 +46,11 @@ def cases(op: str, n: int) -> Iterator[Case]:
 
 def report(target: Target, op: str, n: int) -> int:
     """Runs and prints one line; the number of failures, the first three of them told."""
-    backend, count, worst = backends.get(target.backend), 0, 0.0
+    backend_ops, count, worst = target.ops, 0, 0.0
     failures: list[str] = []
     with target.active():
         for case in cases(op, n):
-            verdict = check(backend.ops, case, target.dtype)
+            verdict = check(backend_ops, case, target.dtype)
             failures += verdict.failures
             worst, count = max(worst, verdict.worst), count + 1
     print(f"{target!s:24} {op:26} {count:7} cases  {len(failures):5} failures  worst {worst:.3f}", flush=True)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
+from aefast.backends.numpy.bfloat16 import rounded
 from aefast.testing.tolerances import FUNCTION_ULP
 
 F64 = NDArray[np.float64]
@@ -250,6 +251,18 @@ def _where(condition: Any, a: Any, b: Any) -> Bounded:
     chosen = np.where(truth.value, a.error, b.error)
     either = np.abs(a.value - b.value) + a.error + b.error
     return Bounded(value, np.where(truth.uncertain, either, chosen), precision)
+
+
+@rounded.register
+def _(x: Bounded) -> Bounded:
+    """Exact for exact numbers of float32; else the spread of the interval's ends, as rounding is monotone."""
+
+    def to_bfloat16(value: F64) -> F64:
+        return np.asarray(rounded(value.astype(np.float32)), np.float64)
+
+    at = to_bfloat16(x.value)
+    spread = [np.abs(to_bfloat16(x.value + sign * x.error) - at) for sign in (-1, 1)]
+    return x._like(at, np.where(x.error == 0.0, 0.0, np.maximum(*spread)))
 
 
 def _array_function(func: Any, args: Any, kwargs: Any) -> Any:

@@ -29,24 +29,35 @@ class Verdict:
         return not self.failures
 
 
-def reference_ops() -> SimpleNamespace:
-    """The NumPy backend's ops."""
+def reference_ops(dtype: DTypeLike = "float32") -> SimpleNamespace:
+    """The NumPy backend's ops for that dtype."""
     from aefast.backends.numpy import backend
 
-    return backend().ops
+    return backend().ops_for(dtype_name(dtype))
+
+
+def dtype_name(dtype: DTypeLike) -> str:
+    """The name; NumPy itself has no dtype for "bfloat16"."""
+    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
+
+
+def memory_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """What arrays are made of: "bfloat16" computes on float32."""
+    name = dtype_name(dtype)
+    return np.dtype("float32" if name == "bfloat16" else name)
 
 
 def check(ops: Any, case: Case, dtype: DTypeLike, reference: Any = None) -> Verdict:
-    """Runs `case` with `ops` (functions by op name) in `dtype`, float32 or float64, and compares.
+    """Runs `case` with `ops` (functions by op name) in `dtype`, float32, float64 or bfloat16, and compares.
 
     Checked: outputs against the reference, no word outside of the buffers written, no input changed.
     """
-    dtype = np.dtype(dtype)
+    memory = memory_dtype(dtype)
     inputs = {
-        name: None if x is None else Buffer(x, dtype, case.layout, name in case.transposed)
+        name: None if x is None else Buffer(x, memory, case.layout, name in case.transposed)
         for name, x in case.inputs.items()
     }
-    outputs = {name: _output(case, name, out, dtype) for name, out in case.outputs.items()}
+    outputs = {name: _output(case, name, out, memory) for name, out in case.outputs.items()}
     before = replace(case, given={name: None if x is None else x.copy() for name, x in case.given.items()})
     views = {name: None if buffer is None else buffer.view for name, buffer in {**inputs, **outputs}.items()}
     with np.errstate(all="ignore"):
@@ -59,7 +70,7 @@ def check(ops: Any, case: Case, dtype: DTypeLike, reference: Any = None) -> Verd
     ]
     failures += [f"a word around {name} was overwritten" for name, b in outputs.items() if b.overrun()]
     worst = 0.0
-    for name, (expected, allowed) in expectation(before, dtype, reference or reference_ops()).items():
+    for name, (expected, allowed) in expectation(before, dtype, reference or reference_ops(dtype)).items():
         if not case.outputs[name].free:
             message, share = _compare(name, outputs[name].view, expected, allowed)
             failures += [message] if message else []
@@ -69,7 +80,7 @@ def check(ops: Any, case: Case, dtype: DTypeLike, reference: Any = None) -> Verd
 
 def expectation(case: Case, dtype: DTypeLike, reference: Any) -> dict[str, tuple[Array, Array]]:
     """(value, allowed error) of every output; an error of zero means the same bits."""
-    dtype = np.dtype(dtype)
+    slack, dtype = SLACK[dtype_name(dtype)], memory_dtype(dtype)
     if case.exact:
         arrays = {
             name: None if x is None else np.asarray(x, np.float64).astype(dtype)
@@ -82,7 +93,6 @@ def expectation(case: Case, dtype: DTypeLike, reference: Any) -> dict[str, tuple
         with np.errstate(all="ignore"):
             getattr(reference, case.op)(**arrays, **outputs, **case.given, **case.attrs)
         return {name: (value, np.zeros(value.shape)) for name, value in outputs.items()}
-    slack = SLACK[dtype.name]
     bounded = {name: None if x is None else _start(x, dtype) for name, x in case.inputs.items()}
     results = {
         name: _start(

@@ -9,10 +9,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from aefast import backends
+from aefast.testing.compare import memory_dtype
 from aefast.testing.require import skip_or_fail
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,16 @@ class Target:
         if not support:
             skip_or_fail(self.backend, support.reason)
         return backends.get(self.backend)
+
+    @property
+    def ops(self) -> Any:
+        """The backend's ops for the dtype, of this instruction set while `active`."""
+        return self.open().ops_for(self.dtype)
+
+    @property
+    def memory(self) -> np.dtype[Any]:
+        """What the arrays of that dtype are made of."""
+        return memory_dtype(self.dtype)
 
     def active(self) -> AbstractContextManager[None]:
         """Within it, the instruction set is in force."""

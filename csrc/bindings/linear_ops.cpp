@@ -11,7 +11,9 @@ namespace {
 using cpu::Matrix;
 constexpr int kActivations = 9, kLosses = 4;
 
-void linear_act(py::object x, py::object w, py::object b, int act, py::object out, py::object pre) {
+cpu::Compute compute(bool bfloat16) { return bfloat16 ? cpu::Compute::bfloat16 : cpu::Compute::float32; }
+
+void linear_act(py::object x, py::object w, py::object b, int act, py::object out, py::object pre, bool bfloat16) {
   const Matrix vw = weight_matrix("w", w, kAny, kAny);
   const bool sparse = py::hasattr(x, "indptr");
   const cpu::Source sx = sparse ? source("x", x) : cpu::Source{};
@@ -25,12 +27,12 @@ void linear_act(py::object x, py::object w, py::object b, int act, py::object ou
   const int row = code("act", act, kActivations);
   py::gil_scoped_release release;
   if (sparse) cpu::threaded::linear_act(sx, vw, vb, row, vout, vpre);
-  else cpu::threaded::linear_act(vx, vw, vb, row, vout, vpre);
+  else cpu::threaded::linear_act(vx, vw, vb, row, vout, vpre, compute(bfloat16));
 }
 
 void linear_loss_grad(py::object h, py::object w, py::object b, int act, int loss, py::object target,
                       py::object batch_scale, double scale, py::object feature_weight, py::object row_loss,
-                      py::object delta) {
+                      py::object delta, bool bfloat16) {
   const Matrix vw = weight_matrix("w", w, kAny, kAny);
   const Matrix vh = rows_matrix("h", h, kAny, vw.cols);
   const float* vb = floats("b", b, vw.rows);
@@ -41,11 +43,12 @@ void linear_loss_grad(py::object h, py::object w, py::object b, int act, int los
   const Matrix vdelta = rows_matrix("delta", delta, vh.rows, vw.rows, Access::write);
   const int act_row = code("act", act, kActivations), loss_row = code("loss", loss, kLosses);
   py::gil_scoped_release release;
-  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, vscale, scale, vweight, vloss, vdelta);
+  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, vscale, scale, vweight, vloss, vdelta,
+                                  compute(bfloat16));
 }
 
 void linear_loss(py::object h, py::object w, py::object b, int act, int loss, py::object target,
-                 py::object feature_weight, py::object row_loss) {
+                 py::object feature_weight, py::object row_loss, bool bfloat16) {
   const Matrix vw = weight_matrix("w", w, kAny, kAny);
   const Matrix vh = rows_matrix("h", h, kAny, vw.cols);
   const float* vb = floats("b", b, vw.rows);
@@ -54,10 +57,12 @@ void linear_loss(py::object h, py::object w, py::object b, int act, int loss, py
   float* vloss = floats("row_loss", row_loss, vh.rows, Access::write);
   const int act_row = code("act", act, kActivations), loss_row = code("loss", loss, kLosses);
   py::gil_scoped_release release;
-  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, nullptr, 1.0, vweight, vloss, Matrix{});
+  cpu::threaded::linear_loss_grad(vh, vw, vb, act_row, loss_row, vtarget, nullptr, 1.0, vweight, vloss, Matrix{},
+                                  compute(bfloat16));
 }
 
-void linear_dgrad(py::object delta, py::object w, int act, py::object saved, py::object extra, py::object out) {
+void linear_dgrad(py::object delta, py::object w, int act, py::object saved, py::object extra, py::object out,
+                  bool bfloat16) {
   const Matrix vw = weight_matrix("w", w, kAny, kAny);
   const Matrix vdelta = rows_matrix("delta", delta, kAny, vw.rows);
   const int row = code("act", act, kActivations);
@@ -66,17 +71,18 @@ void linear_dgrad(py::object delta, py::object w, int act, py::object saved, py:
   const Matrix vextra = optional_rows_matrix("extra", extra, vdelta.rows, vw.cols);
   const Matrix vout = rows_matrix("out", out, vdelta.rows, vw.cols, Access::write);
   py::gil_scoped_release release;
-  cpu::threaded::linear_dgrad(vdelta, vw, row, vsaved, vextra, vout);
+  cpu::threaded::linear_dgrad(vdelta, vw, row, vsaved, vextra, vout, compute(bfloat16));
 }
 
-void linear_wgrad(py::object delta, py::object a, py::object dw, py::object db, bool accumulate, py::object partials) {
+void linear_wgrad(py::object delta, py::object a, py::object dw, py::object db, bool accumulate, py::object partials,
+                  bool bfloat16) {
   const Matrix vdelta = rows_matrix("delta", delta, kAny, kAny);
   const Matrix va = rows_matrix("a", a, vdelta.rows, kAny);
   const Matrix vdw = weight_matrix("dw", dw, vdelta.cols, va.cols, Access::write);
   float* vdb = optional_floats("db", db, vdelta.cols, Access::write);
   double* vpartials = optional_doubles("partials", partials, 2, Access::write);
   py::gil_scoped_release release;
-  cpu::threaded::linear_wgrad(vdelta, va, vdw, vdb, accumulate, vpartials);
+  cpu::threaded::linear_wgrad(vdelta, va, vdw, vdb, accumulate, vpartials, compute(bfloat16));
 }
 
 void bias_grad(py::object delta, py::object db, py::object partials) {
@@ -93,16 +99,20 @@ void bias_grad(py::object delta, py::object db, py::object partials) {
 
 void bind_linear_ops(py::module_& m) {
   using py::arg;
-  m.def("linear_act", &linear_act, arg("x"), arg("w"), arg("b"), arg("act"), arg("out"), arg("pre") = py::none(),
-        "out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows.");
+  m.def(
+      "linear_act", &linear_act, arg("x"), arg("w"), arg("b"), arg("act"), arg("out"), arg("pre") = py::none(),
+      arg("bfloat16") = false,
+      "out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows (then float32). bfloat16: the product's operands "
+      "are rounded to it, here and below.");
   m.def("linear_loss_grad", &linear_loss_grad, arg("h"), arg("w"), arg("b"), arg("act"), arg("loss"), arg("target"),
-        arg("batch_scale"), arg("scale"), arg("feature_weight"), arg("row_loss"), arg("delta"),
+        arg("batch_scale"), arg("scale"), arg("feature_weight"), arg("row_loss"), arg("delta"), arg("bfloat16") = false,
         "row_loss and delta of the last layer in one pass.");
   m.def("linear_loss", &linear_loss, arg("h"), arg("w"), arg("b"), arg("act"), arg("loss"), arg("target"),
-        arg("feature_weight"), arg("row_loss"), "row_loss of the last layer.");
+        arg("feature_weight"), arg("row_loss"), arg("bfloat16") = false, "row_loss of the last layer.");
   m.def("linear_dgrad", &linear_dgrad, arg("delta"), arg("w"), arg("act"), arg("saved"), arg("extra"), arg("out"),
-        "out = (delta w + extra) act'(saved).");
+        arg("bfloat16") = false, "out = (delta w + extra) act'(saved).");
   m.def("linear_wgrad", &linear_wgrad, arg("delta"), arg("a"), arg("dw"), arg("db"), arg("accumulate"), arg("partials"),
+        arg("bfloat16") = false,
         "dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].");
   m.def("bias_grad", &bias_grad, arg("delta"), arg("db"), arg("partials"),
         "db = column sums of delta; partials as in linear_wgrad.");

@@ -28,11 +28,13 @@ cpu::CallDescription call(const py::dict& value) {
   return result;
 }
 
-cpu::PlanDescription plan(const py::list& phases, int64_t batch, int64_t arena_size, int64_t stats_size) {
+cpu::PlanDescription plan(const py::list& phases, int64_t batch, int64_t arena_size, int64_t stats_size,
+                          bool bfloat16) {
   cpu::PlanDescription result;
   result.batch = batch;
   result.arena_size = arena_size;
   result.stats_size = stats_size;
+  result.compute = bfloat16 ? cpu::Compute::bfloat16 : cpu::Compute::float32;
   for (const py::handle item : phases) {
     const auto phase = item.cast<py::tuple>();
     cpu::PhaseDescription description;
@@ -46,7 +48,8 @@ cpu::PlanDescription plan(const py::list& phases, int64_t batch, int64_t arena_s
 class PyProgram {
  public:
   PyProgram(const py::list& phases, int64_t batch, int64_t arena_size, int64_t stats_size, py::object params,
-            py::object grads, py::object slot0, py::object slot1, py::object ema, py::object pending, py::object steps)
+            py::object grads, py::object slot0, py::object slot1, py::object ema, py::object pending, py::object steps,
+            bool bfloat16)
       : keep_alive_(py::make_tuple(params, grads, slot0, slot1, ema, steps)),
         pending_(std::move(pending)),
         steps_(steps.is_none() ? nullptr : integers("steps", steps, 1, Access::write)) {
@@ -55,7 +58,7 @@ class PyProgram {
         floats("params", params, n, Access::write),        optional_floats("grads", grads, n, Access::write),
         optional_floats("slot0", slot0, n, Access::write), optional_floats("slot1", slot1, n, Access::write),
         optional_floats("ema", ema, n, Access::write),     n};
-    program_ = std::make_unique<cpu::Program>(plan(phases, batch, arena_size, stats_size), buffers);
+    program_ = std::make_unique<cpu::Program>(plan(phases, batch, arena_size, stats_size, bfloat16), buffers);
   }
 
   std::pair<int64_t, int> run_steps(py::object data, py::object index, py::object rows, py::object sample_weight,
@@ -149,12 +152,12 @@ void bind_program(py::module_& m) {
   py::class_<PyProgram>(m, "Program", "A plan bound to flat parameter buffers; one run at a time.")
       .def(
           py::init<const py::list&, int64_t, int64_t, int64_t, py::object, py::object, py::object, py::object,
-                   py::object, py::object, py::object>(),
+                   py::object, py::object, py::object, bool>(),
           arg("phases"), arg("batch"), arg("arena_size"), arg("stats_size"), arg("params"), arg("grads") = py::none(),
           arg("slot0") = py::none(), arg("slot1") = py::none(), arg("ema") = py::none(), arg("pending") = py::none(),
-          arg("steps") = py::none(),
+          arg("steps") = py::none(), arg("bfloat16") = false,
           "pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run "
-          "adds the steps that it has done. "
+          "adds the steps that it has done. bfloat16: what products read. "
           "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
            arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),

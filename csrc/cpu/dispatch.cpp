@@ -121,14 +121,14 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
-const Kernels& kernels() {
+const Kernels& kernels(Compute compute) {
   const Kernels* current = g_current.load(std::memory_order_acquire);
   if (current == nullptr) {
     const char* wanted = std::getenv("AEFAST_ISA");
     current = wanted != nullptr && *wanted != '\0' ? find(wanted, "AEFAST_ISA") : available().front();
     g_current.store(current, std::memory_order_release);
   }
-  return *current;
+  return compute == Compute::bfloat16 ? *current->bfloat16 : *current;
 }
 
 void set_isa(const std::string& name) { g_current.store(find(name, "set_isa"), std::memory_order_release); }

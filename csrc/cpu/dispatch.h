@@ -25,7 +25,7 @@ std::vector<std::string> available_isas();
 
 // The table in use: AEFAST_ISA's, else the preferred one; decided at the first call.
 // Throws std::invalid_argument where AEFAST_ISA names a set that isn't available.
-const Kernels& kernels();
+const Kernels& kernels(Compute compute = Compute::float32);
 
 // Changes the table in use; programs keep the one they were made with. Throws std::invalid_argument as above.
 void set_isa(const std::string& name);

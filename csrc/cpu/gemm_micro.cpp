@@ -1,10 +1,22 @@
 // The register-tile kernels: broadcast a, stream b, MR x NV accumulators. See tile.h.
+#include "cpu/bfloat16.h"
 #include "cpu/tile.h"
 
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
-template <int rows, bool a_columns>
+struct Numbers {
+  static AEFAST_INLINE F multiply_add(F a, F b, F sum) { return fma(a, b, sum); }
+};
+
+#if defined(AEFAST_ISA_avx512bf16)
+// Of each lane two products, of the pair's second elements and then of its first, each rounded with its sum.
+struct Pairs {
+  static AEFAST_INLINE F multiply_add(F a, F b, F sum) { return _mm512_dpbf16_ps(sum.v, pairs(a), pairs(b)); }
+};
+#endif
+
+template <class Words, int rows, bool a_columns>
 void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
            int64_t tile_stride, bool resume) {
   F sum[rows][NV];
@@ -17,7 +29,7 @@ void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_
     AEFAST_UNROLL for (int v = 0; v < NV; ++v) stream[v] = load(b + v * W);
     AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
       F value = splat(a_columns ? a + i : row[i] + k);
-      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = fma(value, stream[v], sum[i][v]);
+      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = Words::multiply_add(value, stream[v], sum[i][v]);
     }
     b += a_columns ? b_k : NR;
     if (a_columns) a += a_stride;
@@ -36,18 +48,35 @@ void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_
 }  // namespace
 
 #if defined(AEFAST_ISA_avx2)
-#define AEFAST_MICRO(columns)                                                  \
-  {nullptr,           micro<1, columns>, micro<2, columns>, micro<3, columns>, \
-   micro<4, columns>, micro<5, columns>, micro<6, columns>}
+#define AEFAST_MICRO(words, columns) \
+  {nullptr,                          \
+   micro<words, 1, columns>,         \
+   micro<words, 2, columns>,         \
+   micro<words, 3, columns>,         \
+   micro<words, 4, columns>,         \
+   micro<words, 5, columns>,         \
+   micro<words, 6, columns>}
 #elif defined(AEFAST_ISA_baseline)
-#define AEFAST_MICRO(columns) {nullptr, micro<1, columns>, micro<2, columns>, micro<3, columns>, micro<4, columns>}
+#define AEFAST_MICRO(words, columns) \
+  {nullptr, micro<words, 1, columns>, micro<words, 2, columns>, micro<words, 3, columns>, micro<words, 4, columns>}
 #else
-#define AEFAST_MICRO(columns)                                                                     \
-  {nullptr,           micro<1, columns>, micro<2, columns>, micro<3, columns>, micro<4, columns>, \
-   micro<5, columns>, micro<6, columns>, micro<7, columns>, micro<8, columns>}
+#define AEFAST_MICRO(words, columns) \
+  {nullptr,                          \
+   micro<words, 1, columns>,         \
+   micro<words, 2, columns>,         \
+   micro<words, 3, columns>,         \
+   micro<words, 4, columns>,         \
+   micro<words, 5, columns>,         \
+   micro<words, 6, columns>,         \
+   micro<words, 7, columns>,         \
+   micro<words, 8, columns>}
 #endif
 
-const MicroKernel micro_rows[MR + 1] = AEFAST_MICRO(false);
-const MicroKernel micro_columns[MR + 1] = AEFAST_MICRO(true);
+const MicroKernel micro_rows[MR + 1] = AEFAST_MICRO(Numbers, false);
+const MicroKernel micro_columns[MR + 1] = AEFAST_MICRO(Numbers, true);
+#if defined(AEFAST_ISA_avx512bf16)
+const MicroKernel word_rows[MR + 1] = AEFAST_MICRO(Pairs, false);
+const MicroKernel word_columns[MR + 1] = AEFAST_MICRO(Pairs, true);
+#endif
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

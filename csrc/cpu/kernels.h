@@ -75,6 +75,8 @@ enum class VectorFunction : int {
   cos_turns,
 };
 constexpr int kVectorFunctions = int(VectorFunction::cos_turns) + 1;
+// What the products read of their operands: all of a float32, or its nearest bfloat16. Memory is float32 in any case.
+enum class Compute : int { float32, bfloat16 };
 
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
@@ -131,6 +133,9 @@ struct Kernels {
   // As linear_wgrad; `entries` are those of the rows of `a`, which is read itself only where delta isn't finite.
   void (*linear_wgrad_sparse)(Matrix delta, Matrix a, Entries entries, Matrix dw, float* db, bool accumulate,
                               double* row_square_norm, float* scratch, int64_t begin, int64_t end);
+
+  int panel_pair = 1;                 // of bfloat16 panels: k that share a 32-bit word, [..][ceil(K / pair)][..]
+  const Kernels* bfloat16 = nullptr;  // the same ops with bfloat16 products; null in that table itself
 };
 
 // Filled tables; null where this build or target has no such set.

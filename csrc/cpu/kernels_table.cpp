@@ -1,4 +1,5 @@
 // This instruction set's row of function pointers.
+#include "cpu/bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/tile.h"
 
@@ -6,7 +7,7 @@ namespace aefast::cpu {
 
 const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
   using namespace AEFAST_ISA_NS;
-  static const Kernels table = {
+  static const Kernels float32 = {
       AEFAST_ISA_NAME,
       NR,
       gradient_scratch,
@@ -29,6 +30,24 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       linear_act_sparse,
       linear_wgrad_sparse,
   };
+  static const Kernels bfloat16 = [] {
+    Kernels k = float32;
+    k.panel_pair = PAIR;
+    k.pack = pack_bfloat16;
+    k.linear_act = linear_act_bfloat16;
+    k.linear_loss_grad = linear_loss_grad_bfloat16;
+    k.linear_dgrad = linear_dgrad_bfloat16;
+    k.linear_wgrad = linear_wgrad_bfloat16;
+    // Entries of sparse rows are multiplied in float32 only.
+    k.linear_act_sparse = nullptr;
+    k.linear_wgrad_sparse = nullptr;
+    return k;
+  }();
+  static const Kernels table = [] {
+    Kernels k = float32;
+    k.bfloat16 = &bfloat16;
+    return k;
+  }();
   return &table;
 }
 

@@ -102,3 +102,7 @@ AEFAST_INLINE void for_each_vector(int64_t columns, Body&& body) {
 
 }  // namespace
 }  // namespace aefast::cpu::AEFAST_ISA_NS
+
+#if defined(AEFAST_BFLOAT16)
+#include "cpu/linear_bfloat16.h"
+#endif

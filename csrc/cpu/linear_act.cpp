@@ -6,12 +6,13 @@
 
 namespace aefast::cpu::AEFAST_ISA_NS {
 
-void linear_act(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre, int64_t begin,
-                int64_t end) {
+void AEFAST_PRODUCT(linear_act)(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
+                                int64_t begin, int64_t end) {
   ActivationEpilogue epilogue{bias, act, out, pre};
-  multiply_panels(x, panels, out.cols, begin, end, epilogue);
+  AEFAST_PRODUCT(multiply_panels)(x, panels, out.cols, begin, end, epilogue);
 }
 
+#if !defined(AEFAST_BFLOAT16)
 void activate(int act, const float* z, float* out, int64_t n) {
   visit_activation(act, [&](auto activation) {
     for_each_vector(n, [&](int64_t i, int lanes, auto extent) __attribute__((always_inline)) {
@@ -19,5 +20,6 @@ void activate(int act, const float* z, float* out, int64_t n) {
     });
   });
 }
+#endif
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

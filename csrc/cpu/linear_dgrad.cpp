@@ -49,10 +49,10 @@ struct SlopeEpilogue {
 
 }  // namespace
 
-void linear_dgrad(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra, Matrix out,
-                  int64_t begin, int64_t end) {
+void AEFAST_PRODUCT(linear_dgrad)(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra,
+                                  Matrix out, int64_t begin, int64_t end) {
   SlopeEpilogue epilogue{act, saved, extra, out};
-  multiply_panels(delta, panels_transposed, out.cols, begin, end, epilogue);
+  AEFAST_PRODUCT(multiply_panels)(delta, panels_transposed, out.cols, begin, end, epilogue);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -78,11 +78,12 @@ struct LossEpilogue {
 
 }  // namespace
 
-void linear_loss_grad(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
-                      const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
-                      Matrix delta, int64_t begin, int64_t end) {
+void AEFAST_PRODUCT(linear_loss_grad)(Matrix h, const float* panels, const float* bias, int act, int loss,
+                                      Matrix target, const float* batch_scale, double scale,
+                                      const float* feature_weight, float* row_loss, Matrix delta, int64_t begin,
+                                      int64_t end) {
   LossEpilogue epilogue{bias, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta, {}};
-  multiply_panels(h, panels, target.cols, begin, end, epilogue);
+  AEFAST_PRODUCT(multiply_panels)(h, panels, target.cols, begin, end, epilogue);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

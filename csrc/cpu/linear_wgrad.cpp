@@ -1,9 +1,11 @@
 // linear_wgrad: weight and bias gradients, the batch as the summed dimension.
 // NumPy: dw += delta.T @ a; db += delta.sum(0); row_square_norm = (dw ** 2).sum(1) + db ** 2
+#include "cpu/bfloat16.h"
 #include "cpu/ops.h"
 #include "cpu/tile.h"
 
 namespace aefast::cpu::AEFAST_ISA_NS {
+#if !defined(AEFAST_BFLOAT16)
 namespace {
 
 // Gradient rows per block: their KC batch rows of `left` stay in L2 while all columns pass.
@@ -149,20 +151,6 @@ void square_norms_transposed(const float* column, int64_t stride, int64_t n, int
 
 extern const int64_t gradient_scratch = KC * NC + NC * W;
 
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
-                  float* scratch, int64_t begin, int64_t end) {
-  const int64_t depth = delta.rows;
-  const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
-  if (rows_contiguous) {
-    outer_product(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols, depth,
-                  dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
-  } else {  // a transposed view: its columns are the contiguous direction
-    outer_product(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin, depth,
-                  dw.data + begin, dw.col_stride, accumulate, scratch);
-  }
-  finish_wgrad(delta, dw, db, accumulate, row_square_norm, begin, end);
-}
-
 void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
                   int64_t end) {
   if (db) {
@@ -182,6 +170,21 @@ void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* r
   if (db) {
     for (int64_t n = begin; n < end; ++n) row_square_norm[n] += double(db[n]) * double(db[n]);
   }
+}
+#endif
+
+void AEFAST_PRODUCT(linear_wgrad)(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
+                                  double* row_square_norm, float* scratch, int64_t begin, int64_t end) {
+  const int64_t depth = delta.rows;
+  const bool rows_contiguous = dw.col_stride == 1 || dw.cols == 1;
+  if (rows_contiguous) {
+    AEFAST_PRODUCT(outer_product)(delta.data + begin, delta.row_stride, end - begin, a.data, a.row_stride, a.cols,
+                                  depth, dw.data + begin * dw.row_stride, dw.row_stride, accumulate, scratch);
+  } else {  // a transposed view: its columns are the contiguous direction
+    AEFAST_PRODUCT(outer_product)(a.data, a.row_stride, a.cols, delta.data + begin, delta.row_stride, end - begin,
+                                  depth, dw.data + begin, dw.col_stride, accumulate, scratch);
+  }
+  finish_wgrad(delta, dw, db, accumulate, row_square_norm, begin, end);
 }
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -4,6 +4,14 @@
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
 
+// The products' files compile twice: <name>_bfloat16.cpp includes <name>.cpp for the operands of that dtype, a
+// translation unit of its own, in which nothing can change how the float32 kernels are inlined.
+#if defined(AEFAST_BFLOAT16)
+#define AEFAST_PRODUCT(name) name##_bfloat16
+#else
+#define AEFAST_PRODUCT(name) name
+#endif
+
 namespace aefast::cpu::AEFAST_ISA_NS {
 
 void pack(Matrix w, float* panels, int64_t begin, int64_t end);
@@ -41,5 +49,17 @@ void linear_wgrad_sparse(Matrix delta, Matrix a, Entries entries, Matrix dw, flo
 // What linear_wgrad does once dw stands: db, and the rows' square norms.
 void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
                   int64_t end);
+
+// The same with bfloat16 products.
+void pack_bfloat16(Matrix w, float* panels, int64_t begin, int64_t end);
+void linear_act_bfloat16(Matrix x, const float* panels, const float* bias, int act, Matrix out, Matrix pre,
+                         int64_t begin, int64_t end);
+void linear_loss_grad_bfloat16(Matrix h, const float* panels, const float* bias, int act, int loss, Matrix target,
+                               const float* batch_scale, double scale, const float* feature_weight, float* row_loss,
+                               Matrix delta, int64_t begin, int64_t end);
+void linear_dgrad_bfloat16(Matrix delta, const float* panels_transposed, int act, Matrix saved, Matrix extra,
+                           Matrix out, int64_t begin, int64_t end);
+void linear_wgrad_bfloat16(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* row_square_norm,
+                           float* scratch, int64_t begin, int64_t end);
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

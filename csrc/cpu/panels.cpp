@@ -25,7 +25,9 @@ AlignedFloats aligned_floats(int64_t n) {
   return AlignedFloats(static_cast<float*>(memory));
 }
 
-int64_t panel_size(const Kernels& kernels, int64_t n, int64_t k) { return round_up(n, kernels.panel_width) * k; }
+int64_t panel_size(const Kernels& kernels, int64_t n, int64_t k) {
+  return round_up(n, kernels.panel_width) * round_up(k, kernels.panel_pair) / kernels.panel_pair;
+}
 
 const float* Panels::want(const Kernels& kernels, Matrix w, int64_t offset, bool transposed) {
   PackedWeight* found = nullptr;
@@ -102,11 +104,13 @@ void Panels::pack(const Kernels& kernels, const float* params, const UpdateTile&
                  (tile.row_end + width - 1) / width);
   }
   if (weight->by_col) {
-    // The tile's rows are a run of K inside every transposed panel: each piece is a panel of its own.
+    // The tile's rows are a run of K inside every transposed panel: each piece is a panel of its own. It begins at a
+    // multiple of the panel's width, so at a whole word.
     const int64_t k = tile.row_end - tile.row_begin;
     for (int64_t col = 0; col < m; col += width) {
       const Matrix piece{w + tile.row_begin * m + col, std::min(width, m - col), k, 1, m};
-      kernels.pack(piece, weight->by_col.get() + col * n + tile.row_begin * width, 0, 1);
+      float* panel = weight->by_col.get() + panel_size(kernels, col, n);
+      kernels.pack(piece, panel + tile.row_begin / kernels.panel_pair * width, 0, 1);
     }
   }
 }

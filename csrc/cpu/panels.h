@@ -18,7 +18,7 @@ using AlignedFloats = std::unique_ptr<float[], FreeAligned>;
 // n zeroed floats on a 64-byte line; throws std::bad_alloc.
 AlignedFloats aligned_floats(int64_t n);
 
-// Floats of a packed (n, k) matrix.
+// Floats (words) of a packed (n, k) matrix.
 int64_t panel_size(const Kernels& kernels, int64_t n, int64_t k);
 
 // One weight (n, m), row-major at flat offset `offset`, with the packed copies that some call wants.

@@ -336,7 +336,7 @@ class Binder {
 };
 
 Program::Program(const PlanDescription& plan, FlatBuffers buffers)
-    : kernels_(cpu::kernels()),
+    : kernels_(cpu::kernels(plan.compute)),
       batch_(plan.batch),
       arena_size_(plan.arena_size),
       stats_size_(plan.stats_size),
@@ -403,6 +403,7 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
 }
 
 void Program::mark_input() {
+  if (kernels_.linear_act_sparse == nullptr) return;
   BoundCall* gather = nullptr;
   for (Stage& stage : stages_) {
     for (BoundCall& call : stage.calls) {

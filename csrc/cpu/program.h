@@ -34,6 +34,7 @@ struct PhaseDescription {
 };
 struct PlanDescription {
   int64_t batch = 0, arena_size = 0, stats_size = 0;
+  Compute compute = Compute::float32;
   std::vector<PhaseDescription> phases;
 };
 

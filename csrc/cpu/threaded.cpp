@@ -65,8 +65,8 @@ void corrupt(Matrix x, int kind, double level, double low, double high, NoiseAdd
         [&](int64_t begin, int64_t end) { k.corrupt(x, kind, level, low, high, noise, out, begin, end); });
 }
 
-void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre) {
-  const Kernels& k = kernels();
+void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre, Compute compute) {
+  const Kernels& k = kernels(compute);
   const AlignedFloats panels = pack(k, w);
   split(x.rows, kRowUnit, 2 * elements(w) * double(x.rows),
         [&](int64_t begin, int64_t end) { k.linear_act(x, panels.get(), bias, act, out, pre, begin, end); });
@@ -95,8 +95,8 @@ void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matr
 }
 
 void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,
-                      double scale, const float* feature_weight, float* row_loss, Matrix delta) {
-  const Kernels& k = kernels();
+                      double scale, const float* feature_weight, float* row_loss, Matrix delta, Compute compute) {
+  const Kernels& k = kernels(compute);
   const AlignedFloats panels = pack(k, w);
   split(h.rows, kRowUnit, 2 * elements(w) * double(h.rows), [&](int64_t begin, int64_t end) {
     k.linear_loss_grad(h, panels.get(), bias, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta,
@@ -104,15 +104,15 @@ void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, 
   });
 }
 
-void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out) {
-  const Kernels& k = kernels();
+void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out, Compute compute) {
+  const Kernels& k = kernels(compute);
   const AlignedFloats panels = pack(k, {w.data, w.cols, w.rows, w.col_stride, w.row_stride});
   split(delta.rows, kRowUnit, 2 * elements(w) * double(delta.rows),
         [&](int64_t begin, int64_t end) { k.linear_dgrad(delta, panels.get(), act, saved, extra, out, begin, end); });
 }
 
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials) {
-  const Kernels& k = kernels();
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials, Compute compute) {
+  const Kernels& k = kernels(compute);
   const int64_t n = delta.cols;
   std::unique_ptr<double[]> norms(partials != nullptr ? new double[size_t(n)] : nullptr);
   const double flops = 2.0 * double(a.cols + 1) * elements(delta);

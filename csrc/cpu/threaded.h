@@ -11,15 +11,16 @@ namespace aefast::cpu::threaded {
 void gather(Source source, const int64_t* index, Scaling scaling, Matrix out);
 void batch_scale(const double* sample_weight, const int64_t* index, int64_t n, float* out);
 void corrupt(Matrix x, int kind, double level, double low, double high, NoiseAddress noise, Matrix out);
-void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre);
+void linear_act(Matrix x, Matrix w, const float* bias, int act, Matrix out, Matrix pre, Compute compute);
 // x sparse: from its entries alone, or spread out where that is faster or a weight isn't finite.
 void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matrix pre);
 // delta.data == nullptr: the loss only.
 void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,
-                      double scale, const float* feature_weight, float* row_loss, Matrix delta);
-void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out);
+                      double scale, const float* feature_weight, float* row_loss, Matrix delta, Compute compute);
+void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out, Compute compute);
 // a.cols == 0: the bias gradient alone. partials may be null.
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials);
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials,
+                  Compute compute = Compute::float32);
 void gaussian_latent(Matrix moments, NoiseAddress noise, Matrix z, float* kl);
 void gaussian_latent_backward(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
                               NoiseAddress noise, Matrix out);

@@ -1,4 +1,4 @@
-"""The native CPU backend, `csrc/` compiled as `aefast._cpu`: float32, the same bits for every number of threads."""
+"""The native CPU backend, `csrc/` compiled as `aefast._cpu`: the same bits for every number of threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from aefast.backends import Program, State, Support
 from aefast.plan import Plan
 
-DTYPES = ("float32",)
+DTYPES = ("float32", "bfloat16")
 # Ops of the contract that csrc/ lacks. Written down, not looked up, so that `supports` needs no native module.
 LACKS: frozenset[str] = frozenset()
 BUILD_INFO = Path(__file__).resolve().parents[2] / "_build_info.json"
@@ -26,10 +26,14 @@ class CpuBackend:
         """The native ops; ImportError without the native module."""
         return importlib.import_module("aefast.backends.cpu.ops")
 
+    def ops_for(self, dtype: str) -> Any:
+        """See `aefast.backends.Backend`; ImportError without the native module."""
+        return importlib.import_module("aefast.backends.cpu.bfloat16") if dtype == "bfloat16" else self.ops
+
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
     ) -> Support:
-        """Every op of the contract in float32."""
+        """Every op of the contract in float32 and bfloat16."""
         from aefast.ops import NAMES
 
         if op not in NAMES or op in LACKS:

@@ -38,6 +38,7 @@ class CpuProgram:
             ema=state.ema,
             pending=interrupts.pending,
             steps=state.steps,
+            bfloat16=plan.dtype == "bfloat16",
         )
         self._buffers = {name: self._view(ref) for name, ref in plan.buffers.items()}
         self._trains = any(phase.kind == "update" for phase in plan.phases)

@@ -30,6 +30,10 @@ class NumbaBackend:
         )
         self._activations, self._losses = formulas.ACTIVATIONS, formulas.LOSSES
 
+    def ops_for(self, dtype: str) -> SimpleNamespace:
+        """See `aefast.backends.Backend`."""
+        return self.ops
+
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
     ) -> Support:

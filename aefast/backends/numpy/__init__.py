@@ -1,4 +1,4 @@
-"""The reference backend: plain NumPy, float32 and float64. Read `ops.py` first; everything else is measured against it."""
+"""The reference backend: plain NumPy. Read `ops.py` first; everything else is measured against it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from aefast.backends import Program, State, Support
 from aefast.plan import Plan
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")
 
 
 class NumpyBackend:
@@ -16,14 +16,20 @@ class NumpyBackend:
     name = "numpy"
 
     def __init__(self) -> None:
-        from aefast.backends.numpy import ops, update
+        from aefast.backends.numpy import bfloat16, ops, update
 
         self.ops = SimpleNamespace(**{**vars(ops), "update": update.update})
+        products = {op.__name__: op for op in bfloat16.PRODUCTS}
+        self._ops = {"bfloat16": SimpleNamespace(**{**vars(self.ops), **products})}
+
+    def ops_for(self, dtype: str) -> SimpleNamespace:
+        """See `aefast.backends.Backend`."""
+        return self._ops.get(dtype, self.ops)
 
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
     ) -> Support:
-        """Every op of the contract in float32 and float64."""
+        """Every op of the contract."""
         if not hasattr(self.ops, op):
             return Support(False, f"no op {op!r}")
         if dtype not in DTYPES:
@@ -34,7 +40,7 @@ class NumpyBackend:
         """An interpreted program; `n_threads` is the most threads that products use."""
         from aefast.backends.interpreter import InterpretedProgram
 
-        return InterpretedProgram(plan, state, self.ops, n_threads)
+        return InterpretedProgram(plan, state, self.ops_for(plan.dtype), n_threads)
 
 
 def available() -> Support:

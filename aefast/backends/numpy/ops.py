@@ -150,17 +150,18 @@ def linear_wgrad(
         if db is not None:
             db[...] = delta.sum(axis=0)
     if partials is not None:
-        _norm((dw,) if db is None else (dw, db), partials)
+        square_norm((dw,) if db is None else (dw, db), partials)
 
 
 def bias_grad(delta: Array, db: Array, partials: Array | None) -> None:
     """db = delta.sum(0)."""
     db[...] = delta.sum(axis=0)
     if partials is not None:
-        _norm((db,), partials)
+        square_norm((db,), partials)
 
 
-def _norm(gradients: tuple[Array, ...], partials: Array) -> None:
+def square_norm(gradients: tuple[Array, ...], partials: Array) -> None:
+    """partials = [sum of all squares, 1 where one isn't finite]."""
     partials[0] = sum(np.sum(np.square(g.astype(np.float64))) for g in gradients)
     partials[1] = 0.0 if all(np.isfinite(g).all() for g in gradients) else 1.0
 

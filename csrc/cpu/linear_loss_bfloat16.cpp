@@ -1,0 +1,3 @@
+// linear_loss.cpp with bfloat16 operands; see ops.h.
+#define AEFAST_BFLOAT16
+#include "cpu/linear_loss.cpp"
