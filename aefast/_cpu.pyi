@@ -73,9 +73,10 @@ class Program:
         ema: typing.Any = None,
         pending: typing.Any = None,
         steps: typing.Any = None,
+        bfloat16: bool = False,
     ) -> None:
         """
-        pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run adds the steps that it has done. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
+        pending: a function that tells whether to end a run between two steps. steps: int64 (1,), to which each run adds the steps that it has done. bfloat16: what products read. phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].
         """
     def run_phases(
         self,
@@ -238,14 +239,26 @@ def limit_this_thread(n: int) -> int:
     """
 
 def linear_act(
-    x: typing.Any, w: typing.Any, b: typing.Any, act: int, out: typing.Any, pre: typing.Any = None
+    x: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    out: typing.Any,
+    pre: typing.Any = None,
+    bfloat16: bool = False,
 ) -> None:
     """
-    out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows.
+    out = act(x w^T + b); pre = x w^T + b. x dense, or sparse rows (then float32). bfloat16: the product's operands are rounded to it, here and below.
     """
 
 def linear_dgrad(
-    delta: typing.Any, w: typing.Any, act: int, saved: typing.Any, extra: typing.Any, out: typing.Any
+    delta: typing.Any,
+    w: typing.Any,
+    act: int,
+    saved: typing.Any,
+    extra: typing.Any,
+    out: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     out = (delta w + extra) act'(saved).
@@ -260,6 +273,7 @@ def linear_loss(
     target: typing.Any,
     feature_weight: typing.Any,
     row_loss: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     row_loss of the last layer.
@@ -277,13 +291,20 @@ def linear_loss_grad(
     feature_weight: typing.Any,
     row_loss: typing.Any,
     delta: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     row_loss and delta of the last layer in one pass.
     """
 
 def linear_wgrad(
-    delta: typing.Any, a: typing.Any, dw: typing.Any, db: typing.Any, accumulate: bool, partials: typing.Any
+    delta: typing.Any,
+    a: typing.Any,
+    dw: typing.Any,
+    db: typing.Any,
+    accumulate: bool,
+    partials: typing.Any,
+    bfloat16: bool = False,
 ) -> None:
     """
     dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].

@@ -82,7 +82,7 @@ void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matr
     const std::unique_ptr<float[]> rows(new float[size_t(x.rows * x.cols)]);
     const Matrix dense{rows.get(), x.rows, x.cols, x.cols, 1};
     gather(x, index.data(), {}, dense);
-    return linear_act(dense, w, bias, act, out, pre);
+    return linear_act(dense, w, bias, act, out, pre, Compute::float32);
   }
   SparseInput input;
   input.reserve(x, index.data(), x.rows, x.rows);
