@@ -521,7 +521,7 @@ def test_after_threads_have_trained_any_thread_may_set_the_number_again() -> Non
 
 @pytest.mark.parametrize("kind", ["scaling", "evaluate", "evaluate kl"])
 def test_blas_threads_change_no_bit_of_what_is_summed_outside_of_the_backends(kind: str) -> None:
-    rows = np.random.default_rng(0).standard_normal((20_000, 30)).astype(np.float32)
+    rows = np.random.default_rng(0).standard_normal((20_000, 30))
     made = aefast.Trainer(
         aefast.Topology.mlp([30, 6, 30], latent_activation="sigmoid"),
         backend="cpu" if NATIVE else "numpy",
@@ -534,7 +534,7 @@ def test_blas_threads_change_no_bit_of_what_is_summed_outside_of_the_backends(ki
             scaling = Scaling.from_data("standard", rows)
             assert scaling.shift is not None and scaling.scale is not None
             return scaling.shift.tobytes(), scaling.scale.tobytes()
-        return made.evaluate(rows)
+        return tuple(made.evaluate(rows[i:]) for i in range(6))  # one alone may round alike by chance
 
     results = set()
     for n in (1, 2, 3):
