@@ -18,7 +18,7 @@ from bench import nets
 
 class Contender:
     def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         if net.widths != net.widths[::-1]:
             raise ValueError("PyOD's decoder mirrors the encoder; these widths aren't symmetric")
         self.net = net

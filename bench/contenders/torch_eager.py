@@ -12,7 +12,7 @@ from bench import nets
 
 class Contender:
     def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self.net, self.option = net, option
         self.batches = list(torch.from_numpy(x).split(net.batch))
         self.model = self.model_of()

@@ -59,7 +59,7 @@ def _pyod(data: Data, seed: int, epochs: int, **options: Any) -> Fitted:
     import torch
     from pyod.models.auto_encoder import AutoEncoder
 
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     model = AutoEncoder(
         lr=RATE,
         epoch_num=epochs,

@@ -51,7 +51,7 @@ def torch_fused(data: Data, seed: int, epochs: int) -> Fitted:
 def _torch(data: Data, seed: int, epochs: int, **options: Any) -> Fitted:
     import torch as package
 
-    package.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    package.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     package.manual_seed(seed)
     linear = [package.nn.Linear(m, n) for m, n in itertools.pairwise(WIDTHS)]
     relu, sigmoid = package.nn.ReLU(), package.nn.Sigmoid()
