@@ -87,17 +87,18 @@ Cpuid read_cpuid() {
 std::vector<const Kernels*> available() {
   static const Features found = features(read_cpuid());
   std::vector<const Kernels*> tables;
-  auto add = [&](bool runs, const Kernels* table) {
-    if (runs && table != nullptr) tables.push_back(table);
+  // A set's own function makes its table, so it is only called where the processor can run it.
+  auto add = [&](bool runs, const Kernels* (*make)()) {
+    if (const Kernels* table = runs ? make() : nullptr) tables.push_back(table);
   };
-  add(found.avx512bf16, kernels_avx512bf16());
-  add(found.avx512, kernels_avx512());
-  add(found.avx2, kernels_avx2());
-  add(true, kernels_neon());  // part of every aarch64 processor
-  add(true, kernels_baseline());
-  add(found.avx2, kernels_avx512_emulated());
-  add(found.avx2, kernels_avx512_simde());
-  add(found.avx2, kernels_avx512bf16_simde());
+  add(found.avx512bf16, kernels_avx512bf16);
+  add(found.avx512, kernels_avx512);
+  add(found.avx2, kernels_avx2);
+  add(true, kernels_neon);  // part of every aarch64 processor
+  add(true, kernels_baseline);
+  add(found.avx2, kernels_avx512_emulated);
+  add(found.avx2, kernels_avx512_simde);
+  add(found.avx2, kernels_avx512bf16_simde);
   return tables;
 }
 
