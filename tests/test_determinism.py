@@ -51,15 +51,26 @@ def test_the_number_of_threads_changes_no_bit(cpu: testing.Target, model: str) -
     assert all(run == runs[0] for run in runs[1:])
 
 
-def test_threads_on_a_wide_net(cpu: testing.Target) -> None:
+@pytest.mark.parametrize(
+    ("widths", "batch"),
+    [((301, 130, 33, 130, 301), 200), ((701, 210, 33, 210, 701), 21), ((701, 210, 33, 210, 701), 2)],
+    ids=["by rows", "by columns", "fewer rows than threads"],
+)
+def test_threads_on_a_wide_net(cpu: testing.Target, widths: tuple[int, ...], batch: int) -> None:
     """Wide enough that every phase is shared out."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((400, 301)).astype(np.float32)
-    topology = aefast.Topology.mlp([301, 130, 33, 130, 301])
+    x = rng.standard_normal((2 * batch, widths[0])).astype(np.float32)
+    topology = aefast.Topology.mlp(widths, activation="gelu")
     runs = []
     for threads in (1, 2, 3, 5, 8):
         made = aefast.Trainer(
-            topology, backend="cpu", dtype=cpu.dtype, n_threads=threads, batch_size=200, seed=3, clip_norm=1.0
+            topology,
+            backend="cpu",
+            dtype=cpu.dtype,
+            n_threads=threads,
+            batch_size=batch,
+            seed=3,
+            clip_norm=1.0,
         )
         loss = made.fit(x, epochs=2).loss
         runs.append((loss, bits(made), made.reconstruct(x).tobytes()))

@@ -139,6 +139,8 @@ class Program {
 
   void run_stage(const Stage& stage, const Step& step, Run& run, const Team& team);
   void run_rows(const Stage& stage, const Step& step, Run& run, const Team& team);
+  void run_layers(const Stage& stage, const Step& step, Run& run, const Team& team, double total, int64_t begin,
+                  int64_t end);
   void run_reduce(const Stage& stage, const Step& step, Run& run, const Team& team);
   void run_row_call(const BoundCall& call, const Step& step, const Feed& feed, double total, int64_t begin,
                     int64_t end);

@@ -21,9 +21,24 @@ constexpr double kFlopsPerLook = 2e6;
 // little.
 constexpr double kFlopsPerPiece = 4e9;
 constexpr int64_t kPieceUnit = 48;
+// Rows to a thread up to which, and weights from which on, a layer's columns are shared out and not its rows.
+constexpr int64_t kFewRows = 16, kLargeLayer = 64 * 1024;
 constexpr int64_t kGradientUnit = 8;  // rows of dw that are split no further
 // What an entry of a sparse row, and an element of its gradient, cost beside the dense product's arithmetic.
 constexpr double kFlopsPerEntry = 6, kFlopsPerElement = 30;
+
+// The output columns [begin, end) of a linear_act or linear_dgrad alone; begin at a panel's edge.
+BoundCall columns_of(const Kernels& kernels, const BoundCall& call, int64_t begin, int64_t end) {
+  BoundCall part = call;
+  part.panels += panel_size(kernels, begin, call.op == Op::linear_act ? call.x.cols : call.delta.cols);
+  if (part.bias != nullptr) part.bias += begin;
+  for (Matrix* m : {&part.out, &part.pre, &part.saved, &part.extra}) {
+    if (m->data == nullptr) continue;
+    m->data += begin;
+    m->cols = end - begin;
+  }
+  return part;
+}
 
 }  // namespace
 
@@ -148,6 +163,11 @@ void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Tea
     }
   }
   const double flops_per_row = flops_ / double(batch_);
+  if (team.size > 1 && step.rows <= kFewRows * team.size) {
+    run_layers(stage, step, run, team, total, begin, end);
+    run.look(team, flops_per_row * double(end - begin));
+    return;
+  }
   // Blocks of nearly equal size, so that none is a sliver.
   const int64_t blocks = std::max<int64_t>(1, (end - begin + block_rows_ - 1) / block_rows_);
   for (int64_t i = 0; i < blocks; ++i) {
@@ -155,6 +175,27 @@ void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Tea
     if (from == to) continue;
     for (const BoundCall& call : stage.calls) run_row_call(call, step, run.feed, total, from, to);
     if (run.look(team, flops_per_row * double(to - from))) return;
+  }
+}
+
+// With few rows to a thread all would read all the weights, each for its few rows: a large layer's columns are shared
+// out instead, with a barrier before and after. The others go on by rows.
+void Program::run_layers(const Stage& stage, const Step& step, Run& run, const Team& team, double total, int64_t begin,
+                         int64_t end) {
+  bool before = false;
+  for (const BoundCall& call : stage.calls) {
+    const bool multiplies = call.op == Op::linear_act || call.op == Op::linear_dgrad;
+    const int64_t depth = call.op == Op::linear_act ? call.x.cols : call.delta.cols;
+    const bool by_columns = multiplies && depth * call.out.cols >= kLargeLayer && !(call.of_input && sparse());
+    if (&call != &stage.calls.front() && (before || by_columns)) team.barrier.wait();
+    if (by_columns) {
+      int64_t from, to;
+      team.share(call.out.cols, kernels_.panel_width, &from, &to);
+      if (from < to) run_row_call(columns_of(kernels_, call, from, to), step, run.feed, total, 0, step.rows);
+    } else if (begin < end) {
+      run_row_call(call, step, run.feed, total, begin, end);
+    }
+    before = by_columns;
   }
 }
 
