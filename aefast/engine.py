@@ -31,7 +31,7 @@ PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many s
 threads.load_native()
 
 # What belongs to this process and object alone; a copy makes its own.
-UNCOPIED = ("_backend", "_programs", "_inference", "claimed", "_lone")
+UNCOPIED = ("_backend", "_programs", "_inference", "_inferring", "claimed", "_lone")
 
 
 class Engine:
@@ -154,7 +154,7 @@ class Engine:
         plan = build(self.topology, self.settings, self.batch_size, "train", self.dtype)
         self._backend = backends.choose(self.backend, plan, self.dtype)
         self._programs: dict[tuple[Purpose, int], tuple[Plan, backends.Program]] = {}
-        self._inference = threading.Lock()
+        self._inference, self._inferring = threading.Lock(), 0  # the second: the thread that holds the first
 
     def set_num_threads(self, n_threads: int | None) -> None:
         """From the next run on; None leaves the count to the environment."""
@@ -188,8 +188,8 @@ class Engine:
         key = (purpose, batch)
         found = self._programs.get(key)
         if found is None:
-            while sum(kind == purpose for kind, _ in self._programs) >= PROGRAMS:
-                del self._programs[next(k for k in self._programs if k[0] == purpose)]
+            while sum(kind == purpose for kind, _ in list(self._programs)) >= PROGRAMS:
+                del self._programs[next(k for k in list(self._programs) if k[0] == purpose)]
             plan = build(self.topology, self.settings, batch, purpose, self.dtype)
             state = self._state if purpose == "train" else self._inference_state()
             program = self._backend.bind(plan, state, self.n_threads)

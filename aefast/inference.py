@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,17 @@ class Inference(Engine):
         self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None = None
     ) -> dict[str, Array]:
         """The named buffers of all rows, chunk by chunk: (n, width), or (n,) for width 0."""
+        this = threading.get_ident()
+        if self._inferring == this:
+            raise RuntimeError(
+                "this model is computing in this very thread: a signal's handler must not use it meanwhile"
+            )
         with self._inference:  # one at a time: threads share the program and its memory
-            return self._chunks(purpose, rows, wanted, noise)
+            self._inferring = this
+            try:
+                return self._chunks(purpose, rows, wanted, noise)
+            finally:
+                self._inferring = 0
 
     def _chunks(
         self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None

@@ -51,11 +51,14 @@ class DeferredSignals:
         if DeferredSignals._active is not self:
             return
         DeferredSignals._active = None  # while no handler can raise
-        late = self._restore()
+        late, raised = self._restore(), None
         for number, frame in self.came.items():
-            self._handlers[number](number, frame)
-        if late is not None:
-            raise late
+            try:
+                self._handlers[number](number, frame)
+            except BaseException as problem:  # noqa: BLE001 (raised when all have been called)
+                raised = raised or problem
+        if raised or late:
+            raise raised or late  # type: ignore[misc]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.came[number] = frame

@@ -12,7 +12,7 @@ import pytest
 from models import data, make
 
 import aefast
-from aefast import testing
+from aefast import interrupts, testing
 
 BACKENDS = sorted({target.backend for target in testing.targets()})
 
@@ -142,3 +142,48 @@ def test_in_another_thread_a_run_leaves_signals_alone() -> None:
 
 def test_nonfinite_and_interrupt_are_different_things() -> None:
     assert not issubclass(aefast.NonFiniteError, KeyboardInterrupt)
+
+
+def test_signals_that_come_faster_than_steps_do_not_stop_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is given up for a signal, but not again for the next one: else a fast timer would keep it from ever ending."""
+    testing.Target("cpu", "float32").open()
+    x = np.random.default_rng(0).uniform(0, 1, (1600, 1500)).astype(np.float32)
+    settings: dict[str, Any] = {"batch_size": 800, "backend": "cpu", "n_threads": 1, "seed": 1}
+    topology = aefast.Topology.mlp(
+        [1500, 900, 1500]
+    )  # a step takes longer than the engine goes without asking
+    whole = aefast.Trainer(topology, **settings)
+    loss = whole.fit_epoch(x)
+    asked = []
+    monkeypatch.setattr("aefast.interrupts.pending", lambda: asked.append(1) or True)
+    made = aefast.Trainer(topology, **settings)
+    assert made.fit_epoch(x) == loss and made.n_steps == 2
+    assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
+    assert asked
+
+
+def test_every_signal_that_came_is_heard_though_the_first_raises() -> None:
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts.DeferredSignals():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ["SIGTERM"]
+
+
+def test_a_handler_that_uses_the_model_in_its_own_inference_is_refused() -> None:
+    made, x = make("all at once", "numpy"), data(20)
+    chunks = made._chunks
+
+    def interrupted(*arguments: Any) -> Any:
+        with pytest.raises(RuntimeError, match="in this very thread"):
+            made.encode(x)
+        return chunks(*arguments)
+
+    made._chunks = interrupted  # type: ignore[method-assign]
+    code = made.encode(x)
+    made._chunks = chunks  # type: ignore[method-assign]
+    assert (made.encode(x) == code).all()

@@ -176,7 +176,7 @@ print("done", flush=True)
 os._exit(0)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(mapped.filename)],
+        [sys.executable, "-P", "-c", code, str(mapped.filename)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -209,7 +209,9 @@ print(max(peaks) - before)
     with path.open("wb") as file:
         for _ in range(4):
             block.tofile(file)
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
     grown = int(done.stdout.split()[0]) * 1024
     assert grown < 40_000 * 256 * 4 / 4, (
         done.stdout

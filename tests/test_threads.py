@@ -295,7 +295,7 @@ def test_nobody_starts_more_threads_than_are_allowed() -> None:
     """Threads of the process before and after: several callers, limits, shares."""
     native()
     code = """
-import os, threading, numpy as np
+import os, threading, time, numpy as np
 from aefast import _cpu, threads, Trainer, Topology
 from threadpoolctl import threadpool_limits
 _cpu.set_flops_per_thread(0)
@@ -316,7 +316,11 @@ def share():
     with threads.limited(2):
         train(5); seen.append(count() - start)
 seen = []
-together(share, 3); print(max(seen) <= 2 + 3 * 2, count() - start)  # the pool's two, and two for each; none is left
+together(share, 3)
+for _ in range(1000):  # a joined thread may still be on its way out, and takes its own workers along
+    if count() - start <= 2: break
+    time.sleep(0.01)
+print(max(seen) <= 2 + 3 * 2, count() - start)  # the pool's two, and two for each; none is left
 """
     numbers = python(code).replace("True", "1").split()
     assert numbers == ["0", "2", "2", "1", "2"]

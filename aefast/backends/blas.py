@@ -83,7 +83,11 @@ class AtMost:
         if _libraries.most() > n:
             signals = DeferredSignals()  # what a handler raised in here would leave BLAS lowered
             signals.__enter__()
-            _libraries.lower(n)
+            try:
+                _libraries.lower(n)
+            except BaseException:
+                signals.__exit__(None, None, None)
+                raise
             self._lowered = n, signals
 
     def __exit__(
@@ -97,7 +101,11 @@ class AtMost:
 
 
 def _after_fork() -> None:
+    # A run of the parent's other threads doesn't end here.
     _libraries.lock = threading.Lock()
+    if _libraries._lowered:
+        _libraries._lowered.clear()
+        _libraries._apply()
 
 
 if hasattr(os, "register_at_fork"):

@@ -164,7 +164,7 @@ void gather_rows(const Source& source, const int64_t* index, const Scaling& scal
     return;
   }
   // Short rows take less time than a fetch from memory: it starts several rows before.
-  const int64_t ahead = larger(1, smaller(kAheadRows, kAheadBytes / (out.cols * int64_t(sizeof(T)))));
+  const int64_t ahead = larger(1, smaller(kAheadRows, kAheadBytes / larger(1, out.cols * int64_t(sizeof(T)))));
   for (int64_t b = begin; b < end; ++b) {
     const char* next = source.data + index[smaller(b + ahead, end - 1)] * source.row_stride;
     gather_row<T>(source.data + index[b] * source.row_stride, next, source.col_stride, out.cols, scaling,

@@ -21,10 +21,10 @@ void pack_tiles(const float* left, int64_t stride, int64_t count, int64_t rows, 
     for (int64_t i = 0; i < rows; --tiles, ++tile) {
       const int64_t height = ceil_div(rows - i, tiles);
       float* to = packed + i * count + tile * W + k * height;
-      // A whole vector: what runs over is written again by the next k, or lies in the gap behind the tile.
-      if (i + W <= rows) store(to, load(left + i));
-      else
-        for (int64_t r = 0; r < height; ++r) to[r] = left[i + r];
+      // Whole vectors: what runs over is written again by the next k, or lies in the gap behind the tile.
+      int64_t r = 0;
+      for (; r < height && i + r + W <= rows; r += W) store(to + r, load(left + i + r));
+      for (; r < height; ++r) to[r] = left[i + r];
       i += height;
     }
   }

@@ -171,6 +171,9 @@ class Program {
   int64_t block_rows_ = 1;
   bool rows_only_ = true;
   TeamChoice team_;
+  // The last run was interrupted: one that goes on does at least a step, or signals that come faster than steps would
+  // stop it for good.
+  bool insists_ = false;
   bool reads_input_ = false, sparse_ = false;  // a first layer reads gathered rows; this run, their entries alone
   bool weights_checked_ = false;               // the packed weights of that layer, by an earlier run
   SparseInput input_;

@@ -58,6 +58,7 @@ struct Program::Run {
   int nonfinite = 0;
   double clip_norm = 0;
   Prefetch* prefetch = nullptr;
+  bool insists = false;  // the first step isn't given up
   std::atomic<bool> given_up{false};
   // Of the calling thread alone.
   RunResult result{0, Status::done};
@@ -71,7 +72,8 @@ struct Program::Run {
       const auto now = Clock::now();
       if (now - last_look > kLookEvery) {
         last_look = now;
-        if (interrupted && interrupted()) given_up.store(true, std::memory_order_relaxed);
+        if (!(insists && result.steps_done == 0) && interrupted && interrupted())
+          given_up.store(true, std::memory_order_relaxed);
       }
     }
     return given_up.load(std::memory_order_relaxed);
@@ -200,6 +202,8 @@ void Program::run_layers(const Stage& stage, const Step& step, Run& run, const T
 }
 
 void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const Team& team) {
+  // Of a step that was given up not all rows have been gathered, and what stands in their place may be of no batch.
+  if (run.given_up.load(std::memory_order_relaxed)) return;
   double all = 0;
   for (const BoundCall& call : stage.calls) {
     if (call.op == Op::linear_wgrad || call.op == Op::bias_grad) {
@@ -362,7 +366,7 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
   team_.begin(flops_, most);
   std::optional<Prefetch> prefetch;
   if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, batch_);
-  Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr};
+  Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr, insists_};
   while (run.last < n && run.result.status == Status::done) {
     run.first = run.last;
     run.last = run.first + std::min(n - run.first, team_.steps());
@@ -370,6 +374,7 @@ RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n,
     parallel(team_.size(), [&](const Team& team) { train(run, team); });
     team_.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
   }
+  insists_ = run.result.status == Status::interrupted;
   return run.result;
 }
 

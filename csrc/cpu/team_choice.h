@@ -26,7 +26,7 @@ class TeamChoice {
 
   double flops_ = 0, flops_per_thread_ = 0;
   int threads_ = 0;
-  std::vector<int> ladder_;       // team sizes to choose from, ascending
+  std::vector<int> ladder_{1};    // team sizes to choose from, ascending
   std::vector<double> per_step_;  // seconds, as last measured; 0: not yet
   int settled_ = 0, candidate_ = 0, direction_ = 1;
   bool exploring_ = false;
