@@ -163,12 +163,16 @@ def test_signals_that_come_faster_than_steps_do_not_stop_a_run(monkeypatch: pyte
 
 
 def test_every_signal_that_came_is_heard_though_the_first_raises() -> None:
-    heard = []
-    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
-    try:
-        with pytest.raises(KeyboardInterrupt), interrupts.DeferredSignals():
+    def two_at_once() -> None:
+        with interrupts.DeferredSignals():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)
+
+    heard: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            two_at_once()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == ["SIGTERM"]
