@@ -86,7 +86,8 @@ class Crew:
         while self.working:
             try:
                 with self.changed:
-                    self.changed.wait_for(lambda: not self.working)
+                    # Not for ever: a signal that another thread of this process sends doesn't wake it.
+                    self.changed.wait_for(lambda: not self.working, timeout=0.1)
             except BaseException as error:  # noqa: BLE001
                 self._stop_for(error)
 

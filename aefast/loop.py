@@ -119,5 +119,5 @@ def passes(
                 if any(wishes) or (steps is not None and steps.asked_to_stop):
                     break
     finally:
-        trainer.claimed = False
+        trainer.claimed = 0
     return history

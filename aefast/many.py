@@ -111,6 +111,11 @@ def _check(models: list[Any]) -> None:
     for i, model in enumerate(models):
         if not isinstance(model, BaseAutoencoder):
             raise checks.wrong_type(f"estimators[{i}] must be one of aefast's estimators", model)
+        if type(model).fit is not BaseAutoencoder.fit:
+            raise TypeError(
+                f"estimators[{i}] is a {type(model).__name__}, whose class has a fit of its own that fit_many would pass by; "
+                "call that"
+            )
         if id(model) in first:
             raise ValueError(
                 f"estimators[{first[id(model)]}] and estimators[{i}] are the same object, which can be fitted once only; "
@@ -120,10 +125,25 @@ def _check(models: list[Any]) -> None:
 
 
 def _watchers(callbacks: Any, models: list[Any]) -> list[list[Callback]]:
+    """Each model's callbacks; ValueError where two models share one, which would mix up what it remembers of them."""
+    made = [as_callbacks(entry) for entry in _entries(callbacks, models)]
+    owner: dict[int, int] = {}
+    for i, watchers in enumerate(made):
+        for watcher in watchers:
+            first = owner.setdefault(id(watcher), i)
+            if first != i:
+                raise ValueError(
+                    f"estimators[{first}] and estimators[{i}] share the callback {checks.shown(watcher)}, which would mix "
+                    "them up; give each its own: callbacks=lambda estimator: [...] makes them"
+                )
+    return made
+
+
+def _entries(callbacks: Any, models: list[Any]) -> list[Any]:
     if callbacks is None:
         return [[] for _ in models]
     if callable(callbacks) and not isinstance(callbacks, (Callback, type)):
-        return [as_callbacks(callbacks(model)) for model in models]
+        return [callbacks(model) for model in models]
     if isinstance(callbacks, (Callback, type, str)) or not isinstance(callbacks, Iterable):
         raise checks.wrong_type(
             "callbacks must be a function that makes the callbacks of an estimator, or a sequence with an entry for each",
@@ -135,7 +155,7 @@ def _watchers(callbacks: Any, models: list[Any]) -> list[list[Callback]]:
             f"callbacks must have an entry for each of the {len(models)} estimators, but has {len(entries)}; give a "
             "function of an estimator to make them"
         )
-    return [as_callbacks(entry) for entry in entries]
+    return entries
 
 
 def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Data]:

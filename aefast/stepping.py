@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,31 @@ class Stepping(Inference):
     position: int
     _lone: epochs.LoneSteps
 
+    claimed: int
+    """The thread that trains, if any, else 0."""
+
     def gradients(self, batch: Any, sample_weight: Any = None) -> tuple[float, dict[str, Array]]:
-        """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing."""
+        """(loss, {name: gradient}) of one batch (B, d), as `step` would see it; changes nothing.
+
+        RuntimeError while another thread trains this model, or takes its gradients.
+        """
         rows = as_rows(batch, self.topology.n_features, what="batch")
         n = len(rows)
-        number = self.n_steps
-        feed = self._feed(rows, in_order(n), as_weights(sample_weight, n), number)
-        _, program = self._program("train", n)
-        program.run_phases(feed, 0, n, float(self._lone.scalars(self, number)[0, 3]))
-        named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
-        return float(program.buffer("loss")[0]), named
+        weights = as_weights(sample_weight, n)
+        # A callback may ask between two steps, whose gradients nobody needs any more.
+        asked_by_callback = self.claimed == threading.get_ident()
+        if not asked_by_callback:
+            self.claim()
+        try:
+            number = self.n_steps
+            feed = self._feed(rows, in_order(n), weights, number)
+            _, program = self._program("train", n)
+            program.run_phases(feed, 0, n, float(self._lone.scalars(self, number)[0, 3]))
+            named = {name: view.copy() for name, view in self.views(self._state.grads).items()}
+            return float(program.buffer("loss")[0]), named
+        finally:
+            if not asked_by_callback:
+                self.claimed = 0
 
     def step(self, batch: Any, sample_weight: Any = None) -> float:
         """One step on one batch (B, d); the loss before the update.
@@ -59,24 +75,25 @@ class Stepping(Inference):
                 self._check(outcome, feed, n)
             return float(loss[0])
         finally:
-            self.claimed = False
+            self.claimed = 0
 
     def claim(self) -> None:
         """For who trains: RuntimeError where somebody does already, a fit whose callback this is for example.
 
-        At once after it a `try` whose `finally` sets `claimed` to False, without a call: so no signal comes between.
+        At once after it a `try` whose `finally` sets `claimed` to 0, without a call: so no signal comes between.
         """
+        this = threading.get_ident()
         if self.claimed:
             raise RuntimeError(
                 "this model is being trained: a callback, or another thread, must not train it meanwhile"
             )
-        self.claimed = True
+        self.claimed = this
 
     # Inside ------------------------------------------------------------------------------------------------------
 
     def _bind(self) -> None:
         super()._bind()
-        self.claimed = False  # whether somebody trains
+        self.claimed = 0
         self._lone = epochs.LoneSteps(self.settings.optimizer)
 
     def _run(

@@ -177,7 +177,7 @@ class Trainer(Stepping):
         try:
             return self.run_epoch(rows, weights, total_epochs=total_epochs, listeners=listeners)
         finally:
-            self.claimed = False
+            self.claimed = 0
 
     def run_epoch(
         self,

@@ -403,6 +403,37 @@ def test_an_interrupt_stops_all_and_keeps_what_was_learned(kind: str, n_threads:
         assert (trainer.flat_buffers["params"] == whole.trainer_.flat_buffers["params"]).all()
 
 
+def test_an_interrupt_that_another_thread_sends_is_heard() -> None:
+    """`raise_signal` in a worker wakes nobody: the main thread has to look for itself."""
+
+    class Send(Callback):
+        def on_epoch(self, model: Any, history: History) -> None:
+            if len(history.loss) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    models = long_models()
+    with pytest.raises(KeyboardInterrupt):
+        aefast.fit_many(models, X, n_threads=2, callbacks=[Send() if i == 0 else None for i in range(6)])
+    assert max(m.n_iter_ for m in models if hasattr(m, "n_iter_")) < 10**5
+
+
+def test_a_callback_of_two_models_and_a_fit_of_its_own_are_refused() -> None:
+    from aefast.callbacks import EarlyStopping
+
+    class Own(Autoencoder):
+        def fit(self, X: Any, y: Any = None, **options: Any) -> Any:
+            return super().fit(X * 2, y, **options)
+
+    stop = EarlyStopping(patience=2)
+    models = [Autoencoder(2, epochs=1, random_state=i) for i in range(3)]
+    for callbacks in ([stop] * 3, lambda _: [stop], [None, [stop], stop]):
+        with pytest.raises(ValueError, match=r"share the callback .*EarlyStopping"):
+            aefast.fit_many(models, X, X_val=X[:20], callbacks=callbacks)
+    with pytest.raises(TypeError, match=r"estimators\[1\] is a Own, whose class has a fit of its own"):
+        aefast.fit_many([models[0], Own(2, epochs=1)], X)
+    assert not any(hasattr(model, "trainer_") for model in models)
+
+
 def test_an_interrupt_out_of_a_callback_ends_all() -> None:
     class Leave(Callback):
         def on_epoch(self, model: Any, history: History) -> None:

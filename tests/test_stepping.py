@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -162,3 +163,27 @@ def test_a_handler_sees_a_step_together_with_its_count() -> None:
         signal.signal(signal.SIGINT, before)
     assert made.n_steps == 40 and len(seen) > 20
     assert learned(made) == learned(plain)
+
+
+def test_gradients_and_training_in_two_threads_are_refused_and_in_a_callback_are_not() -> None:
+    topology, x = aefast.Topology.mlp([12, 5, 12]), np.random.default_rng(0).random((64, 12), np.float32)
+    made, alone = (aefast.Trainer(topology, batch_size=16, backend="numpy", seed=0) for _ in range(2))
+    alone.fit(x, epochs=2)
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            made.gradients(x[:16])
+        except RuntimeError as error:
+            refused.append(error)
+
+    def between(trainer: Any, *_: Any) -> None:
+        assert trainer.gradients(x[:7])[0] > 0
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join()
+
+    made.fit(x, epochs=2, callbacks=[between])
+    assert len(refused) == 2 and "being trained" in str(refused[0])
+    assert all((flat == alone.flat_buffers[k]).all() for k, flat in made.flat_buffers.items() if k != "grads")
+    assert made.claimed == 0 and made.gradients(x[:16])[0] > 0

@@ -302,6 +302,11 @@ _cpu.set_flops_per_thread(0)
 x = np.random.default_rng(0).random((4000, 40)).astype("f")
 def train(n): Trainer(Topology.mlp([40, 60, 40]), backend="cpu", n_threads=n, batch_size=500).fit(x, epochs=30)
 def count(): return len(os.listdir("/proc/self/task"))
+def left():  # a joined thread may still be on its way out, and takes its own workers along
+    for _ in range(1000):
+        if count() - start <= 2: break
+        time.sleep(0.01)
+    return count() - start
 def together(work, n):
     crew = [threading.Thread(target=work) for _ in range(n)]
     for t in crew: t.start()
@@ -311,19 +316,41 @@ with threads.limited(1): train(4)
 with threadpool_limits(1): train(4)
 print(count() - start)
 train(3); print(count() - start)
-together(lambda: train(3), 4); print(count() - start)  # who finds the pool busy works alone
+together(lambda: train(3), 4); print(left())  # who finds the pool busy works alone
 def share():
     with threads.limited(2):
         train(5); seen.append(count() - start)
 seen = []
 together(share, 3)
-for _ in range(1000):  # a joined thread may still be on its way out, and takes its own workers along
-    if count() - start <= 2: break
-    time.sleep(0.01)
-print(max(seen) <= 2 + 3 * 2, count() - start)  # the pool's two, and two for each; none is left
+print(max(seen) <= 2 + 3 * 2, left())  # the pool's two, and two for each; none is left
 """
     numbers = python(code).replace("True", "1").split()
     assert numbers == ["0", "2", "2", "1", "2"]
+
+
+def test_a_limit_holds_and_ends_whatever_is_set_within_it() -> None:
+    native()
+    code = """
+import threadpoolctl, aefast
+from aefast import threads
+aefast.Trainer
+def now(): print(threads.num_threads(), threads.num_threads(8))
+aefast.set_num_threads(3)
+with threadpoolctl.threadpool_limits(1):
+    aefast.set_num_threads(2); now()
+now()
+with threadpoolctl.threadpool_limits(2):
+    now()
+    with threadpoolctl.threadpool_limits(2): now()
+    now()
+    with threadpoolctl.threadpool_limits(5): now()
+    aefast.set_num_threads(4); now()
+now()
+aefast.set_num_threads(1)
+with threadpoolctl.threadpool_limits(1): aefast.set_num_threads(4)
+now()
+"""
+    assert python(code).replace(" ", "").split() == ["11", "28", "22", "22", "22", "25", "22", "48", "48"]
 
 
 # Who calls from somewhere else ---------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
             self.trainer_.abandon_epoch()  # of a fit that was interrupted
             self.loss_curve_.append(self.trainer_.run_epoch(rows, weight))
         finally:
-            self.trainer_.claimed = False
+            self.trainer_.claimed = 0
         if self.validation_loss_curve_:
             self.validation_loss_curve_.append(math.nan)
         self.n_iter_ += 1

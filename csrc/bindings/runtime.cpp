@@ -13,17 +13,13 @@
 extern "C" {
 __attribute__((visibility("default"))) int aefast_get_num_threads() noexcept {
   try {
-    return aefast::cpu::process_limit();
+    return aefast::cpu::process_threads();
   } catch (...) {
     return 0;
   }
 }
-__attribute__((visibility("default"))) void aefast_set_num_threads(int n) noexcept {
-  try {
-    aefast::cpu::limit_process(n);
-  } catch (...) {
-  }
-}
+__attribute__((visibility("default"))) int aefast_get_limit() noexcept { return aefast::cpu::process_limit(); }
+__attribute__((visibility("default"))) void aefast_set_limit(int n) noexcept { aefast::cpu::limit_process(n); }
 }
 
 namespace aefast::bindings {

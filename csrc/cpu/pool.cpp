@@ -252,15 +252,16 @@ void set_num_threads(int n) {
                                 std::to_string(n));
   }
   g_threads.store(n);
-  g_limit.store(0);
 }
 
-int process_limit() {
-  const int n = unlimited_threads(), limit = g_limit.load();
+int process_limit() { return g_limit.load(); }
+
+int process_threads() {
+  const int n = unlimited_threads(), limit = process_limit();
   return limit > 0 ? std::min(n, limit) : n;
 }
 
-void limit_process(int n) { g_limit.store(n <= 0 || n >= unlimited_threads() ? 0 : n); }
+void limit_process(int n) { g_limit.store(std::max(n, 0)); }
 
 int limit_this_thread(int n) {
   if (n < 0) throw std::invalid_argument("a limit must be at least 1 (0: none), but is " + std::to_string(n));

@@ -12,14 +12,14 @@ namespace aefast::cpu {
 // quota), but no more than the limits of the process and of the calling thread.
 int most_threads(int wanted);
 int num_threads();  // most_threads(0)
-// n >= 1 fixes the default; 0 goes back to the environment's. Lifts the process's limit. Throws std::invalid_argument
-// below 0.
+// n >= 1 fixes the default; 0 goes back to the environment's. Throws std::invalid_argument below 0.
 void set_num_threads(int n);
 
-// The process's limit, which threadpoolctl sets and puts back: a number that limits nothing (0, or no less than the
-// default) lifts it.
+// The process's limit, which threadpoolctl sets and puts back; 0: none. process_threads: the number in force, whatever
+// the calling thread's own limit.
 void limit_process(int n);
-int process_limit();  // the number in force, whatever the calling thread's own limit
+int process_limit();
+int process_threads();
 // The calling thread's; 0: none. The one before.
 int limit_this_thread(int n);
 
