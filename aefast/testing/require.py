@@ -19,4 +19,4 @@ def skip_or_fail(name: str, reason: str) -> NoReturn:
 
     if required(name):
         pytest.fail(f"{name} is required by {VARIABLE}, but {reason}", pytrace=False)
-    pytest.skip(f"{name}: {reason}")
+    pytest.skip(f"{name}: {reason}", allow_module_level=True)
