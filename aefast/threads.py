@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from aefast.checks import integer
@@ -91,6 +92,7 @@ def adopt(native: Any) -> None:
         threadpoolctl.register(Controller)
 
 
+@cache  # where there is none, each look for it would cost more than a small step
 def load_native() -> Any:
     """The native module, set up by what was asked for; None where there is none."""
     try:
