@@ -57,6 +57,24 @@ class Subject:
     fallback: str | None = None  # data used, and said to be, where none of the others is here
 
 
+def autoencoder(*hidden: int, rate: float, batch: int, epochs: int, seed: int, **options: Any) -> Any:
+    """An `aefast.Autoencoder` that trains like a plain loop: hidden layers and the code, a constant Adam, every epoch."""
+    import aefast
+
+    return aefast.Autoencoder(
+        hidden[-1],
+        hidden_layer_sizes=hidden[:-1],
+        learning_rate=rate,
+        schedule="constant",
+        weight_decay=0.0,
+        batch_size=batch,
+        epochs=epochs,
+        n_iter_no_change=epochs + 1,
+        random_state=seed,
+        **options,
+    )
+
+
 def subject(name: str) -> Subject:
     from bench.fits import anomaly, images
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.fits import Data, Entry, Fitted, Subject
+from bench.fits import Data, Entry, Fitted, Subject, autoencoder
 
 HIDDEN, BATCH, RATE = (64, 32), 32, 1e-3
 TRAIN_SHARE = 0.6
@@ -20,18 +20,14 @@ TRAIN_SHARE = 0.6
 def aefast(data: Data, seed: int, epochs: int) -> Fitted:
     import aefast as package
 
-    model = package.Autoencoder(
-        HIDDEN[1],
-        hidden_layer_sizes=HIDDEN[:1],
+    model = autoencoder(
+        *HIDDEN,
+        rate=RATE,
+        batch=BATCH,
+        epochs=epochs,
+        seed=seed,
         latent_activation="relu",
         scaling="standard",
-        learning_rate=RATE,
-        schedule="constant",
-        weight_decay=0.0,
-        batch_size=BATCH,
-        epochs=epochs,
-        n_iter_no_change=epochs + 1,
-        random_state=seed,
     )
     start = time.perf_counter()
     model.fit(data.train)

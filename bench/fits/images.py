@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.fits import Data, Entry, Fitted, Subject
+from bench.fits import Data, Entry, Fitted, Subject, autoencoder
 
 WIDTHS, BATCH, RATE = (784, 256, 32, 256, 784), 128, 1e-3
 
@@ -19,18 +19,14 @@ WIDTHS, BATCH, RATE = (784, 256, 32, 256, 784), 128, 1e-3
 def aefast(data: Data, seed: int, epochs: int) -> Fitted:
     import aefast as package
 
-    model = package.Autoencoder(
-        WIDTHS[2],
-        hidden_layer_sizes=WIDTHS[1:2],
+    model = autoencoder(
+        *WIDTHS[1:3],
+        rate=RATE,
+        batch=BATCH,
+        epochs=epochs,
+        seed=seed,
         output_activation="sigmoid",
         scaling="pixel",
-        learning_rate=RATE,
-        schedule="constant",
-        weight_decay=0.0,
-        batch_size=BATCH,
-        epochs=epochs,
-        n_iter_no_change=epochs + 1,
-        random_state=seed,
     )
     start = time.perf_counter()
     model.fit(data.train)

@@ -28,7 +28,9 @@ class CpuBackend:
 
     def ops_for(self, dtype: str) -> Any:
         """See `aefast.backends.Backend`; ImportError without the native module."""
-        return importlib.import_module("aefast.backends.cpu.bfloat16") if dtype == "bfloat16" else self.ops
+        return (
+            importlib.import_module("aefast.backends.cpu.bfloat16").OPS if dtype == "bfloat16" else self.ops
+        )
 
     def supports(
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
