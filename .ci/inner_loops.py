@@ -58,7 +58,7 @@ def main() -> int:
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - its own command
         print(path)
         for name, body in functions(listing).items():
-            shape = re.search(r"micro<(\d+), (true|false)>", name)
+            shape = re.search(r"micro<.*::(\w+), (\d+), (true|false)>", name)
             if shape is None or not (loop := innermost(body)):
                 continue
             kernels += 1
@@ -69,8 +69,8 @@ def main() -> int:
                 "stack": sum(bool(STACK.search(one[2])) for one in loop),
             }
             spilled += count["stack"] > 0
-            kind = "columns" if shape[2] == "true" else "rows"
-            print(f"  {shape[1]:>2} {kind:8}", *(f"{value:4} {what}" for what, value in count.items()))
+            kind = "columns" if shape[3] == "true" else "rows"
+            print(f"  {shape[1]} {shape[2]:>2} {kind:8}", *(f"{value:4} {what}" for what, value in count.items()))
     if kernels == 0:
         sys.exit("no micro-kernel found: are these gemm_micro.cpp.o?")
     return 1 if spilled else 0
