@@ -70,7 +70,10 @@ def main() -> int:
             }
             spilled += count["stack"] > 0
             kind = "columns" if shape[3] == "true" else "rows"
-            print(f"  {shape[1]} {shape[2]:>2} {kind:8}", *(f"{value:4} {what}" for what, value in count.items()))
+            print(
+                f"  {shape[1]} {shape[2]:>2} {kind:8}",
+                *(f"{value:4} {what}" for what, value in count.items()),
+            )
     if kernels == 0:
         sys.exit("no micro-kernel found: are these gemm_micro.cpp.o?")
     return 1 if spilled else 0
