@@ -78,6 +78,16 @@ constexpr int kVectorFunctions = int(VectorFunction::cos_turns) + 1;
 // What the products read of their operands: all of a float32, or its nearest bfloat16. Memory is float32 in any case.
 enum class Compute : int { float32, bfloat16 };
 
+// How the two sides of a convolution fit together; aefast/geometry.py says what each field means. A batch row holds a
+// side flat, channels last; the weight is a row-major matrix (out_channels, kernel_height kernel_width channels /
+// groups).
+struct Geometry {
+  int64_t height, width, channels, out_height, out_width, out_channels;
+  int64_t kernel_height, kernel_width, stride_y, stride_x, pad_top, pad_left, dilation_y, dilation_x, groups;
+};
+// Of a product: from the image to the map (conv2d, and the input gradient of its transpose), or back.
+enum class Direction : int { forward, transposed };
+
 // Ranges [begin, end) are batch rows for row ops. Every row's result is the same bits whatever the range around it.
 struct Kernels {
   const char* name;
@@ -133,6 +143,36 @@ struct Kernels {
   // As linear_wgrad; `entries` are those of the rows of `a`, which is read itself only where delta isn't finite.
   void (*linear_wgrad_sparse)(Matrix delta, Matrix a, Entries entries, Matrix dw, float* db, bool accumulate,
                               double* row_square_norm, float* scratch, int64_t begin, int64_t end);
+
+  // Convolutions. As the linear ops of the same names; `scratch`: conv_scratch floats of the calling thread's. Packed
+  // weights: conv_panels floats, filled by conv_pack in conv_pack_units independent pieces.
+  int64_t (*conv_panels)(const Geometry& geometry, Direction direction) = nullptr;
+  int64_t (*conv_pack_units)(const Geometry& geometry, Direction direction) = nullptr;
+  void (*conv_pack)(const Geometry& geometry, Direction direction, const float* w, float* panels, int64_t begin,
+                    int64_t end) = nullptr;
+  int64_t (*conv_scratch)(const Geometry& geometry) = nullptr;
+  void (*conv_act)(const Geometry& geometry, Direction direction, Matrix x, const float* panels, const float* bias,
+                   int act, Matrix out, Matrix pre, float* scratch, int64_t begin, int64_t end) = nullptr;
+  void (*conv_loss_grad)(const Geometry& geometry, Direction direction, Matrix h, const float* panels,
+                         const float* bias, int act, int loss, Matrix target, const float* batch_scale, double scale,
+                         const float* feature_weight, float* row_loss, Matrix delta, float* scratch, int64_t begin,
+                         int64_t end) = nullptr;
+  void (*conv_dgrad)(const Geometry& geometry, Direction direction, Matrix delta, const float* panels, int act,
+                     Matrix saved, Matrix extra, Matrix out, float* scratch, int64_t begin, int64_t end) = nullptr;
+  // Rows [begin, end) of dw (out_channels, K), from both sides of the batch.
+  void (*conv_wgrad)(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool accumulate,
+                     double* row_square_norm, float* scratch, int64_t begin, int64_t end) = nullptr;
+  // db = sums of delta's channels [begin, end) over rows and pixels; square_norm (channels,) or null.
+  void (*channel_sums)(Matrix delta, int64_t channels, float* db, double* square_norm, int64_t begin,
+                       int64_t end) = nullptr;
+  void (*pool)(const Geometry& geometry, Matrix x, int kind, Matrix out, int64_t begin, int64_t end) = nullptr;
+  void (*pool_dgrad)(const Geometry& geometry, Matrix delta, Matrix x, int kind, int act, Matrix saved, Matrix extra,
+                     Matrix out, int64_t begin, int64_t end) = nullptr;
+  void (*upsample)(const Geometry& geometry, Matrix x, Matrix out, int64_t begin, int64_t end) = nullptr;
+  void (*upsample_dgrad)(const Geometry& geometry, Matrix delta, int act, Matrix saved, Matrix extra, Matrix out,
+                         int64_t begin, int64_t end) = nullptr;
+  // Each row, a matrix (n, cols / n), transposed.
+  void (*transpose_rows)(Matrix x, int64_t n, Matrix out, int64_t begin, int64_t end) = nullptr;
 
   int panel_pair = 1;                 // of bfloat16 panels: k that share a 32-bit word, [..][ceil(K / pair)][..]
   const Kernels* bfloat16 = nullptr;  // the same ops with bfloat16 products; null in that table itself
