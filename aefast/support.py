@@ -53,6 +53,12 @@ class Place(NamedTuple):
 
 
 PLACES: tuple[Place, ...] = (
+    Place(
+        "triton",
+        "",
+        "NVIDIA GPUs, compute capability 8.0 and up",
+        "compiled, not run on a GPU: its kernels run in Triton's interpreter; `auto` leaves it out",
+    ),
     Place("cpu", "avx2", "x86-64 Linux, AVX2 and FMA", "run, timed"),
     Place(
         "cpu",

@@ -22,11 +22,14 @@ Array = NDArray[Any]
 
 # "auto" takes the first that runs here and can do the whole plan.
 REGISTRY: dict[str, str] = {
+    "triton": "aefast.backends.triton",
     "cpu": "aefast.backends.cpu",
     "numba": "aefast.backends.numba",
     "numpy": "aefast.backends.numpy",
 }
 NAMES: tuple[str, ...] = tuple(REGISTRY)
+# Taken only by name, with the reason.
+BY_NAME: dict[str, str] = {"triton": "taken only by name, until it has run on a GPU"}
 _fallback_told = False
 NONFINITE_CODES: dict[str, int] = {"raise": 0, "skip": 1, "propagate": 2}
 
@@ -174,6 +177,9 @@ def choose(name: str, plan: Plan, dtype: str) -> Backend:
     """The named backend, or for "auto" the first that can do the plan; BackendUnavailableError says why not."""
     reasons = []
     for candidate in NAMES if name == "auto" else (name,):
+        if name == "auto" and candidate in BY_NAME:
+            reasons.append(f"{candidate}: {BY_NAME[candidate]}")
+            continue
         try:
             backend = get(candidate)
         except BackendUnavailableError as error:

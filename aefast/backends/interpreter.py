@@ -39,23 +39,27 @@ class InterpretedProgram:
         Functions by op name, with the contract's argument names.
     n_threads : int or None
         The most threads of the BLAS behind NumPy's products; see `aefast.threads`.
+    xp : module
+        Whose arrays the state holds and the ops take: numpy, or one with its interface.
     """
 
-    def __init__(self, plan: Plan, state: State, ops: Any, n_threads: int | None = None) -> None:
+    def __init__(
+        self, plan: Plan, state: State, ops: Any, n_threads: int | None = None, xp: Any = np
+    ) -> None:
         self.plan = plan
         self._blas = AtMost(n_threads)
         dtype = state.params.dtype
         spaces = {
             "params": state.params,
             "grads": state.grads,
-            "arena": np.zeros(plan.arena_size, dtype),
-            "stats": np.zeros(plan.stats_size, np.float64),
+            "arena": xp.zeros(plan.arena_size, dtype),
+            "stats": xp.zeros(plan.stats_size, np.float64),
         }
         spaces |= {f"slot{i}": slot for i, slot in enumerate(state.slots)}
         if state.ema is not None:
             spaces["ema"] = state.ema
         self._spaces: dict[str, Array] = spaces
-        self._ops = ops
+        self._ops, self._as_strided = ops, xp.lib.stride_tricks.as_strided
         self._steps = state.steps
         self._bound: dict[int, tuple[list[_BoundCall], list[_BoundCall]]] = {}
         self._partials = [
@@ -106,7 +110,7 @@ class InterpretedProgram:
     ) -> Outcome:
         batch = self.plan.batch
         before, update = self._calls(batch)
-        loss = self.buffer("loss")
+        loss = self._view(self.plan.buffers["loss"], batch)
         for call in (*before, *update):
             call.begin(feed)
         for step, (lr, c1, c2, beta) in enumerate(scalars.tolist()):
@@ -116,8 +120,8 @@ class InterpretedProgram:
                 if interrupts.pending():
                     return Outcome(step, interrupted=True)
                 call.run(values)
-            losses[step] = loss[0]
-            finite = math.isfinite(loss[0]) and not any(partial[1] for partial in self._partials)
+            losses[step] = float(loss[0])
+            finite = math.isfinite(losses[step]) and not any(partial[1] for partial in self._partials)
             if not finite and nonfinite == 0:
                 return Outcome(step, nonfinite=True)
             if finite or nonfinite == 2:
@@ -156,7 +160,8 @@ class InterpretedProgram:
             return base[: batch if ref.batch == 1 else ref.cols]
         rows = batch if ref.batch == 0 else ref.rows
         strides = (ref.row_stride * size, ref.col_stride * size)
-        return np.lib.stride_tricks.as_strided(base, (rows, ref.cols), strides)
+        view: Array = self._as_strided(base, (rows, ref.cols), strides)
+        return view
 
 
 class _BoundCall:

@@ -49,6 +49,9 @@ def implementation(
 def _found(backend: str, op: str, computed: str, act: str | None, loss: str | None) -> Any:
     reasons = []
     for name in backends.NAMES if backend == "auto" else (backend,):
+        if backend == "auto" and name in backends.BY_NAME:
+            reasons.append(f"{name}: {backends.BY_NAME[name]}")
+            continue
         runs = backends.available(name)
         if runs:
             candidate = backends.get(name)
