@@ -15,9 +15,9 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-def cells(text: str, line: str) -> list[str]:
+def cells(text: str, line: str) -> dict[str, str]:
     (found,) = [row for row in text.splitlines() if row.startswith(f"| {line}")]
-    return [cell.strip() for cell in found.strip("|").split("|")[1:]]
+    return dict(zip(backends.NAMES, (cell.strip() for cell in found.strip("|").split("|")[1:]), strict=True))
 
 
 def test_readme_shows_what_the_code_says() -> None:
@@ -68,12 +68,19 @@ def test_what_a_backend_lacks_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "LACKS", frozenset({"corrupt"}))
     monkeypatch.setattr(cpu, "DTYPES", ("float32",))
     text = support.markdown()
-    assert cells(text, "`DenoisingAutoencoder`") == ["no", "float32, float64", "float32, float64, bfloat16"]
-    assert cells(text, "`SparseAutoencoder`")[0] == "float32"
-    assert cells(text, "ops: `corrupt`")[0] == "no"
+    assert cells(text, "`DenoisingAutoencoder`") == {
+        "triton": "float32, bfloat16",
+        "cpu": "no",
+        "numba": "float32, float64",
+        "numpy": "float32, float64, bfloat16",
+    }
+    assert cells(text, "`SparseAutoencoder`")["cpu"] == "float32"
+    assert cells(text, "ops: `corrupt`")["cpu"] == "no"
     without = "float32 (not gelu), float64 (not gelu)"
-    assert cells(text, "ops: `linear_act`, `linear_loss_grad`")[1] == without
-    assert cells(text, "`Autoencoder`, every activation")[1] == without.replace("gelu", "activation=gelu")
+    assert cells(text, "ops: `linear_act`, `linear_loss_grad`")["numba"] == without
+    assert cells(text, "`Autoencoder`, every activation")["numba"] == without.replace(
+        "gelu", "activation=gelu"
+    )
 
 
 def test_every_backend_and_instruction_set_says_where_it_has_run() -> None:

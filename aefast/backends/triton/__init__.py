@@ -48,7 +48,10 @@ class TritonBackend:
         """By dtype, the ops on the device's arrays; for "bfloat16" too these are float32."""
         from aefast.backends.triton.ops import Ops
 
-        products = {"float32": self._float32, "bfloat16": "bf16_emulated" if driver.interpreting() else "bf16"}
+        products = {
+            "float32": self._float32,
+            "bfloat16": "bf16_emulated" if driver.interpreting() else "bf16",
+        }
         return {dtype: Ops(self._memory, precision) for dtype, precision in products.items()}
 
     @cached_property

@@ -61,9 +61,9 @@ def capability() -> tuple[int, int] | str:
 def array_module() -> Any:
     """cupy, with Triton set to work on its device and stream; numpy in the interpreter."""
     if interpreting():
-        import numpy
+        import numpy as np
 
-        return numpy
+        return np
     import cupy
     from triton.backends.compiler import GPUTarget
     from triton.backends.nvidia.driver import CudaDriver, CudaLauncher, CudaUtils

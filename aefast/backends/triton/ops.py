@@ -14,6 +14,7 @@ from aefast.backends.triton.launch import (
     FLAT,
     NOISE_COLS,
     NOISE_ROWS,
+    NOISE_WARPS,
     ROWS,
     SINGLE,
     SUM_COLS,
@@ -26,8 +27,8 @@ from aefast.backends.triton.products import Products
 from aefast.data.sparse import SparseRows
 
 LOADED = frozenset("efdbBhHiIlLqQ")  # the kinds of numbers that kernels load as they lie in memory
-NOISE_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_D": NOISE_COLS}
-LATENT_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_N": NOISE_COLS}
+NOISE_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_D": NOISE_COLS, "warps": NOISE_WARPS}
+LATENT_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_N": NOISE_COLS, "warps": NOISE_WARPS}
 SUM_BLOCKS = {"BLOCK_B": SUM_ROWS, "BLOCK_N": SUM_COLS}
 MASK = 0xFFFFFFFF
 

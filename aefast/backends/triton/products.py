@@ -165,9 +165,7 @@ class Products:
             constants = {"ACCUMULATE": bool(accumulate), "BLOCK": FLAT}
             launch(wgrad.add_parts, grid, (parts, dw, norms), numbers, **constants)
 
-    def _columns(
-        self, delta: Array, db: Array, accumulate: bool, norms: Array | None, first: int
-    ) -> None:
+    def _columns(self, delta: Array, db: Array, accumulate: bool, norms: Array | None, first: int) -> None:
         batch, n = delta.shape
         launch(
             wgrad.column_sums,

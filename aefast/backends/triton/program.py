@@ -1,5 +1,6 @@
 """A plan on the device: the interpreted program with its memory there. Parameters come from the state before a run, and go
-back into it afterwards."""
+back into it afterwards.
+"""
 
 from __future__ import annotations
 

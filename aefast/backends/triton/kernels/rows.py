@@ -28,9 +28,7 @@ def gather(
 
 
 @triton.jit
-def spread_zeros(
-    shift, scale, out, batch, d, out_row, out_col, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr
-):
+def spread_zeros(shift, scale, out, batch, d, out_row, out_col, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr):
     """out = what an element becomes that isn't stored: (0 - shift) * scale, or 0."""
     across = tl.cdiv(d, BLOCK_D)
     rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)

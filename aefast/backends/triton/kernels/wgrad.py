@@ -49,9 +49,7 @@ def linear_wgrad(
 
 
 @triton.jit
-def add_parts(
-    parts, dw, norms, m, n, splits, dw_row, dw_col, ACCUMULATE: tl.constexpr, BLOCK: tl.constexpr
-):
+def add_parts(parts, dw, norms, m, n, splits, dw_row, dw_col, ACCUMULATE: tl.constexpr, BLOCK: tl.constexpr):
     """dw = parts.sum(0), in the order of the splits; added to with ACCUMULATE."""
     size = tl.cast(m, tl.int64) * n
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
