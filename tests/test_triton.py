@@ -6,8 +6,6 @@ of each op meets every eighth of them, another eighth for the next variant. It s
 
 from __future__ import annotations
 
-import mmap
-import tempfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -112,24 +110,19 @@ def test_offsets_beyond_2_31_elements(tmp_path: Any) -> None:
     if BACKEND._memory.xp is not np:
         pytest.skip("the device would need 16 GB for holes")
     stride, rows = 2**30, 4
-    with tempfile.TemporaryFile(dir=tmp_path) as file:
-        file.truncate(4 * (stride * (rows - 1) + 4096))
-        with mmap.mmap(file.fileno(), 0) as memory:
-            far = np.lib.stride_tricks.as_strided(
-                np.frombuffer(memory, np.float32, 8), (rows, 8), (4 * stride, 4)
-            )
-            far.flags.writeable = True
-            rng = np.random.default_rng(0)
-            far[...] = rng.standard_normal((rows, 8))
-            w, b = rng.standard_normal((5, 8), dtype=np.float32), np.zeros(5, np.float32)
-            out = np.empty((rows, 5), np.float32)
-            ops = BACKEND.device_ops["float32"]
-            ops.linear_act(far, w, b, activations.CODES["identity"], out, None)
-            np.testing.assert_allclose(out, far @ w.T, rtol=1e-5, atol=1e-5)
-            same = np.empty((2, 8), np.float32)
-            ops.gather(far, np.array([3, 2]), None, None, 1.0, same)
-            assert (same == far[[3, 2]]).all()
-            del far
+    path = tmp_path / "holes"
+    memory = np.memmap(path, np.float32, "w+", shape=(stride * (rows - 1) + 1024,))
+    far = np.lib.stride_tricks.as_strided(memory.view(np.ndarray), (rows, 8), (4 * stride, 4))
+    rng = np.random.default_rng(0)
+    far[...] = rng.standard_normal((rows, 8))
+    w, b = rng.standard_normal((5, 8), dtype=np.float32), np.zeros(5, np.float32)
+    out, same = np.empty((rows, 5), np.float32), np.empty((2, 8), np.float32)
+    ops = BACKEND.device_ops["float32"]
+    ops.linear_act(far, w, b, activations.CODES["identity"], out, None)
+    np.testing.assert_allclose(out, far @ w.T, rtol=1e-5, atol=1e-5)
+    ops.gather(far, np.array([3, 2]), None, None, 1.0, same)
+    assert (same == far[[3, 2]]).all()
+    path.unlink()
 
 
 def test_ops_work_in_place_and_on_shared_memory() -> None:

@@ -1,3 +1,2 @@
 """The kernels, in Triton's language. Importing a module here imports Triton; where it shall interpret, TRITON_INTERPRET=1 is
-set before.
-"""
+set before."""

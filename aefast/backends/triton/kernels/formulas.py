@@ -1,6 +1,5 @@
 """Activations and losses with their derivatives; the same as `csrc/common/formulas.h`. The codes are constants of a kernel,
-so that each is compiled with the one formula that it uses.
-"""
+so that each is compiled with the one formula that it uses."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ FAR = tl.constexpr(1e18)  # beyond it z * 0 stands for its limit, also where z i
 
 @triton.jit
 def sign(x):
-    """sign(0) = 0, NaN stays."""
+    """-1, 0 or 1; NaN stays."""
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))
 
 
@@ -40,21 +39,22 @@ def activate(z, ACT: tl.constexpr):
     """act(z), any shape, float32."""
     if ACT == RELU:
         return at_least(0.0, z)
-    if ACT == LEAKY_RELU:
+    elif ACT == LEAKY_RELU:
         return tl.where(z > 0.0, z, z * SLOPE)
-    if ACT == ELU:
+    elif ACT == ELU:
         return tl.where(z > 0.0, z, expm1(z))
-    if ACT == GELU:
+    elif ACT == GELU:
         return tl.where(z < -FAR, 0.0, z * normal_cdf(z))
-    if ACT == SILU:
+    elif ACT == SILU:
         return at_least(-FAR, z) * sigmoid(z)
-    if ACT == TANH:
+    elif ACT == TANH:
         return tanh(z)
-    if ACT == SIGMOID:
+    elif ACT == SIGMOID:
         return sigmoid(z)
-    if ACT == SOFTPLUS:
+    elif ACT == SOFTPLUS:
         return at_least(0.0, z) + log1p_unit(exp(-tl.abs(z)))
-    return z
+    else:
+        return z
 
 
 @triton.jit
@@ -62,23 +62,24 @@ def slope(saved, ACT: tl.constexpr):
     """act'(z) of what was saved: the output, or z itself for gelu and silu."""
     if ACT == RELU:
         return tl.where(saved > 0.0, 1.0, 0.0)
-    if ACT == LEAKY_RELU:
+    elif ACT == LEAKY_RELU:
         return tl.where(saved > 0.0, 1.0, SLOPE)
-    if ACT == ELU:
+    elif ACT == ELU:
         return tl.where(saved > 0.0, 1.0, saved + 1.0)
-    if ACT == GELU:
+    elif ACT == GELU:
         z = at_most(FAR, at_least(-FAR, saved))
         return normal_cdf(z) + z * INV_SQRT_2PI * exp_minus_half_square(z)
-    if ACT == SILU:
+    elif ACT == SILU:
         s = sigmoid(saved)
         return s * (1.0 + at_most(FAR, at_least(-FAR, saved)) * (1.0 - s))
-    if ACT == TANH:
+    elif ACT == TANH:
         return 1.0 - saved * saved
-    if ACT == SIGMOID:
+    elif ACT == SIGMOID:
         return saved * (1.0 - saved)
-    if ACT == SOFTPLUS:
+    elif ACT == SOFTPLUS:
         return -expm1(-saved)
-    return tl.full(saved.shape, 1.0, tl.float32)
+    else:
+        return tl.full(saved.shape, 1.0, tl.float32)
 
 
 @triton.jit
@@ -87,18 +88,19 @@ def lose(z, t, ACT: tl.constexpr, LOSS: tl.constexpr):
     if LOSS == BCE:
         e = exp(-tl.abs(z))
         return at_least(0.0, z) - z * t + log1p_unit(e), sigmoid_of(z, e) - t
-    r = activate(z, ACT)
-    error = r - t
-    if LOSS == MAE:
-        value, by_r = tl.abs(error), sign(error)
-    elif LOSS == HUBER:
-        a = tl.abs(error)
-        value = tl.where(a <= THRESHOLD, 0.5 * error * error, THRESHOLD * (a - 0.5 * THRESHOLD))
-        by_r = at_most(THRESHOLD, at_least(-THRESHOLD, error))
     else:
-        value, by_r = error * error, error + error
-    if ACT == GELU or ACT == SILU:
-        saved = z
-    else:
-        saved = r
-    return value, by_r * slope(saved, ACT)
+        r = activate(z, ACT)
+        error = r - t
+        if LOSS == MAE:
+            value, by_r = tl.abs(error), sign(error)
+        elif LOSS == HUBER:
+            a = tl.abs(error)
+            value = tl.where(a <= THRESHOLD, 0.5 * error * error, THRESHOLD * (a - 0.5 * THRESHOLD))
+            by_r = at_most(THRESHOLD, at_least(-THRESHOLD, error))
+        else:
+            value, by_r = error * error, error + error
+        if ACT == GELU or ACT == SILU:
+            saved = z
+        else:
+            saved = r
+        return value, by_r * slope(saved, ACT)

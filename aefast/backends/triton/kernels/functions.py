@@ -70,7 +70,7 @@ def scaled(p, n):
 
 @triton.jit
 def exp(x):
-    """exp(x) for any x: 1.1 ULP; subnormal results and infinity included."""
+    """For any x: 1.1 ULP; subnormal results and infinity included."""
     n, r = split_exponent(at_most(EXP_HIGHEST, at_least(EXP_LOWEST, x)))
     return scaled(exp_series(r) + 1.0, n)
 
@@ -103,7 +103,7 @@ def log1p_unit(e):
 
 @triton.jit
 def tanh(x):
-    """tanh(x): 2.5 ULP."""
+    """For any x: 2.5 ULP."""
     n, r = split_exponent(at_most(TANH_HIGHEST, 2.0 * tl.abs(x)))
     power = power_of_two(n)
     e = power * exp_series(r) + (power - 1.0)

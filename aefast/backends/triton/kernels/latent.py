@@ -146,8 +146,5 @@ def penalty_backward(
         value = c[:, None] * by_mean[None, :]
     else:
         x = tl.load(h + rows[:, None] * h_row + cols[None, :] * h_col, mask=inside, other=0.0)
-        if KIND == L1:
-            value = c[:, None] * sign(x)
-        else:
-            value = c[:, None] * (2.0 * x)
+        value = c[:, None] * (sign(x) if KIND == L1 else 2.0 * x)
     tl.store(out + rows[:, None] * out_row + cols[None, :] * out_col, value, mask=inside)

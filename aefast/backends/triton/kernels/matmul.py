@@ -26,18 +26,18 @@ def bfloat16_bits(x):
 @triton.jit
 def multiply_add(a, b, total, PRECISION: tl.constexpr):
     """total + a @ b, summed in float32; PRECISION: "ieee", "tf32x3", "tf32", "bf16", or "bf16_emulated" (in the interpreter,
-    whose products of bfloat16 are wrong).
-    """
+    whose products of bfloat16 are wrong)."""
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
-    if PRECISION == "bf16_emulated":
+    elif PRECISION == "bf16_emulated":
         return tl.dot(bfloat16_bits(a), bfloat16_bits(b), total, input_precision="ieee")
-    return tl.dot(a, b, total, input_precision=PRECISION)
+    else:
+        return tl.dot(a, b, total, input_precision=PRECISION)
 
 
 @triton.jit
 def tile(m, n, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """This program's rows and columns, int64, of an (m, n) result."""
+    """Rows and columns, int64, of this program's part of an (m, n) result."""
     place = tl.program_id(0)
     down, across = tl.cdiv(m, BLOCK_M), tl.cdiv(n, BLOCK_N)
     first = place // (GROUP * across) * GROUP
@@ -90,7 +90,7 @@ def linear_loss(
     ACT: tl.constexpr, LOSS: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """shares (tiles across, m): each tile's part of a row's loss; delta where it is given. What was reconstructed stays here."""
+    """shares (tiles across, m): each tile's part of a row's loss; delta where it is given. No reconstruction is stored."""
     rows, cols, place = tile(m, n, BLOCK_M, BLOCK_N)
     z = product(
         h, w, rows, cols, m, n, depth, h_row, h_col, w_col, w_row, BLOCK_M, BLOCK_N, BLOCK_K, PRECISION
