@@ -1,8 +1,8 @@
 """Compiles every kernel for a GPU that needn't be there, as the ops launch it, and prints what came out as JSON lines.
 
 `python tests/triton_compile.py 90 bf16 ieee` (a compute capability, then precisions of products; "ieee" also makes all that is
-no product, and with "variants" at the end each kernel is made for every activation, dtype and rule). The ops run on NumPy arrays
-of real sizes that are never touched: what they would launch is recorded, with its dtypes, strides and tiles.
+no product, and with "variants" at the end each kernel is made for every activation, dtype and rule). The ops run on NumPy
+arrays of real sizes that are never touched: what they would launch is recorded, with its dtypes, strides and tiles.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Activations and losses with their derivatives; the same as `csrc/common/formulas.h`. The codes are constants of a kernel,
-so that each is compiled with the one formula that it uses."""
+so that each is compiled with the one formula that it uses.
+"""
 
 from __future__ import annotations
 

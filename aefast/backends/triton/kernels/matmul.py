@@ -26,7 +26,8 @@ def bfloat16_bits(x):
 @triton.jit
 def multiply_add(a, b, total, PRECISION: tl.constexpr):
     """total + a @ b, summed in float32; PRECISION: "ieee", "tf32x3", "tf32", "bf16", or "bf16_emulated" (in the interpreter,
-    whose products of bfloat16 are wrong)."""
+    whose products of bfloat16 are wrong).
+    """
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
     elif PRECISION == "bf16_emulated":
