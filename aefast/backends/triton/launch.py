@@ -21,8 +21,8 @@ class Tile(NamedTuple):
     warps: int
     stages: int
 
-    def count(self, m: int, n: int) -> int:
-        """Of an (m, n) result."""
+    def cover(self, m: int, n: int) -> int:
+        """How many cover an (m, n) result."""
         return -(-m // self.block_m) * -(-n // self.block_n)
 
 
@@ -36,6 +36,8 @@ TILES: dict[str, tuple[Tile, Tile]] = {
     "bf16": (Tile(128, 64, 32, 8, 3), SMALL),
     "bf16_emulated": (Tile(128, 64, 32, 8, 3), SMALL),
 }
+# The epilogue with a loss holds targets and derivatives beside the sums: fewer elements a thread.
+LOSS_TILE = Tile(64, 64, 32, 8, 3)
 BUSY = 128  # programs that keep a large device busy: smaller tiles, or a split over the batch, where there are fewer
 SPLIT_ROWS = 128  # rows of a batch that are worth a split of their own
 MOST_SPLITS = 32
@@ -46,15 +48,16 @@ SUM_ROWS, SUM_COLS = 32, 32
 SINGLE = 1024  # elements that a single program adds at a time
 
 
-def tile_for(precision: str, m: int, n: int) -> Tile:
+def tile_for(precision: str, m: int, n: int, loss: bool = False) -> Tile:
     """The larger tile where enough of them cover an (m, n) result."""
     large, small = TILES[precision]
-    return large if large.count(m, n) >= BUSY else small
+    large = LOSS_TILE if loss else large
+    return large if large.cover(m, n) >= BUSY else small
 
 
 def splits_for(tile: Tile, m: int, n: int, batch: int) -> tuple[int, int]:
     """(splits, rows of each): how a weight gradient (m, n) divides the batch."""
-    wanted = min(-(-BUSY // tile.count(m, n)), batch // SPLIT_ROWS, MOST_SPLITS)
+    wanted = min(-(-BUSY // tile.cover(m, n)), batch // SPLIT_ROWS, MOST_SPLITS)
     rows = -(-batch // max(wanted, 1))
     rows = -(-rows // tile.block_k) * tile.block_k
     return -(-batch // rows), rows

@@ -31,7 +31,7 @@ class Products:
         (m, depth), n = x.shape, len(w)
         tile = tile_for(self.precision, m, n)
         numbers = (m, n, depth, *steps(x), *steps(w), *steps(out), *steps(pre))
-        grid = (tile.count(m, n),)
+        grid = (tile.cover(m, n),)
         launch_tiled(matmul.linear_act, tile, grid, (x, w, b, out, pre), numbers, self.precision, ACT=act)
 
     def linear_loss_grad(
@@ -81,13 +81,13 @@ class Products:
         delta: Array | None,
     ) -> None:
         (m, depth), n = h.shape, len(w)
-        tile = tile_for(self.precision, m, n)
+        tile = tile_for(self.precision, m, n, loss=True)
         across = programs((n, tile.block_n))
         shares = self.memory.room("loss shares", across * m, np.float32)
         launch_tiled(
             matmul.linear_loss,
             tile,
-            (tile.count(m, n),),
+            (tile.cover(m, n),),
             (h, w, b, target, batch_scale, feature_weight, shares, delta, factor),
             (m, n, depth, *steps(h), *steps(w), *steps(target), *steps(delta)),
             self.precision,
@@ -104,7 +104,7 @@ class Products:
         tile = tile_for(self.precision, m, n)
         numbers = (m, n, depth, *steps(delta), *steps(w), *steps(saved), *steps(extra), *steps(out))
         arrays = (delta, w, saved, extra, out)
-        grid = (tile.count(m, n),)
+        grid = (tile.cover(m, n),)
         launch_tiled(matmul.linear_dgrad, tile, grid, arrays, numbers, self.precision, ACT=act)
 
     def linear_wgrad(
@@ -120,7 +120,7 @@ class Products:
         m, n = dw.shape
         tile = tile_for(self.precision, m, n)
         splits, rows = splits_for(tile, m, n, len(delta))
-        writers = tile.count(m, n) if splits == 1 else programs((m * n, FLAT))
+        writers = tile.cover(m, n) if splits == 1 else programs((m * n, FLAT))
         pairs = writers + (0 if db is None else programs((delta.shape[1], SUM_COLS)))
         norms = None if partials is None else self.memory.room("norms", 2 * pairs, np.float64)
         self._weights(delta, a, dw, accumulate, tile, splits, rows, norms)
@@ -153,7 +153,7 @@ class Products:
         launch_tiled(
             wgrad.linear_wgrad,
             tile,
-            (tile.count(m, n), splits),
+            (tile.cover(m, n), splits),
             (delta, a, dw, parts, norms),
             (m, n, len(delta), rows, *steps(delta), *steps(a), *steps(dw)),
             self.precision,
