@@ -124,7 +124,7 @@ def everything(ops: Ops) -> Iterator[tuple[str, Any]]:
     flat = zeros(1 << 20)
     for rule, row_of in enumerate(optimizers.TABLE):
         slots = [flat if i < row_of.n_slots else None for i in range(2)]
-        scalars = (0.1, *row_of.constants, 0.01, 1.0, 1.0, 0.5, 0.9)
+        scalars = (0.1, *row_of().constants, 0.01, 1.0, 1.0, 0.5, 0.9)
         yield (
             f"update {row_of.name}",
             lambda r=rule, s=slots, c=scalars: ops.update(r, flat, flat, *s, flat, 1000, *c),
