@@ -94,6 +94,6 @@ def finish_norm(norms, partials, n, BLOCK: tl.constexpr):
     for start in range(0, n, BLOCK):
         at = tl.arange(0, BLOCK).to(tl.int64) + start
         squares += tl.load(norms + 2 * at, mask=at < n, other=0.0)
-        flags = tl.maximum(flags, tl.load(norms + 2 * at + 1, mask=at < n, other=0.0))
+        flags = tl.maximum(flags, tl.load(norms + (2 * at + 1), mask=at < n, other=0.0))
     tl.store(partials, tl.sum(squares, 0))
     tl.store(partials + 1, tl.max(flags, 0))
