@@ -29,6 +29,12 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       gather_entries,
       linear_act_sparse,
       linear_wgrad_sparse,
+      channel_sums,
+      pool,
+      pool_dgrad,
+      upsample,
+      upsample_dgrad,
+      transpose_rows,
   };
   static const Kernels bfloat16 = [] {
     Kernels k = float32;

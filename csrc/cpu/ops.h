@@ -46,6 +46,14 @@ void linear_act_sparse(Entries x, int64_t depth, const float* panels, const floa
                        Matrix pre, int64_t begin, int64_t end);
 void linear_wgrad_sparse(Matrix delta, Matrix a, Entries entries, Matrix dw, float* db, bool accumulate,
                          double* row_square_norm, float* scratch, int64_t begin, int64_t end);
+void channel_sums(Matrix delta, int64_t channels, float* db, double* square_norm, int64_t begin, int64_t end);
+void pool(const Geometry& geometry, Matrix x, int kind, Matrix out, int64_t begin, int64_t end);
+void pool_dgrad(const Geometry& geometry, Matrix delta, Matrix x, int kind, int act, Matrix saved, Matrix extra,
+                Matrix out, int64_t begin, int64_t end);
+void upsample(const Geometry& geometry, Matrix x, Matrix out, int64_t begin, int64_t end);
+void upsample_dgrad(const Geometry& geometry, Matrix delta, int act, Matrix saved, Matrix extra, Matrix out,
+                    int64_t begin, int64_t end);
+void transpose_rows(Matrix x, int64_t n, Matrix out, int64_t begin, int64_t end);
 // What linear_wgrad does once dw stands: db, and the rows' square norms.
 void finish_wgrad(Matrix delta, Matrix dw, float* db, bool accumulate, double* row_square_norm, int64_t begin,
                   int64_t end);
