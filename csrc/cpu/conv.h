@@ -37,6 +37,9 @@ struct Plan {
   // Many groups of few destination channels: lanes are destination channels of any group, and a scratch pixel holds
   // for each channel of a group one source channel per lane.
   bool lanes;
+  // Few destination channels: lanes are neighbouring pixels, scratch holds plane after plane, and k runs over channels
+  // first. Lanes go on through the border from row to row, and what they sum there is left out.
+  bool planar;
   int64_t products;            // one after the other: groups, or 1
   int64_t columns;             // of each
   int64_t pixel;               // floats of a scratch pixel
@@ -52,6 +55,13 @@ AEFAST_INLINE int64_t depth_of(const Plan& plan, const Phase& y, const Phase& x)
 AEFAST_INLINE int64_t window(const Axis& axis, int64_t cells) {
   return (cells - 1) * axis.source_step + axis.last - axis.first + 1;
 }
+
+// Heights of tiles that cut n rows evenly: none too short to hide the multiply-add's latency.
+struct Tiles {
+  int64_t height, higher;  // the first `higher` have one row more
+  explicit Tiles(int64_t n) : height(n / larger(1, ceil_div(n, MR))), higher(n % larger(1, ceil_div(n, MR))) {}
+  int64_t next() { return higher-- > 0 ? height + 1 : height; }
+};
 
 // Hands out scratch; without a base it counts what is needed.
 struct Arena {
@@ -88,10 +98,12 @@ AEFAST_INLINE void for_each_block(const Plan& plan, int64_t begin, int64_t end, 
   }
 }
 
-// Where pixels lie: elements from image to image, row to row, pixel to pixel.
+// Where pixels lie: elements from image to image, row to row, pixel to pixel, and in scratch from channel to channel of
+// a group.
 struct Strides {
-  int64_t image, row, pixel;
+  int64_t image, row, pixel, channel;
 };
+Strides scratch_strides(const Plan& plan);
 
 // Zero-bordered source pixels of a block, rounded to bfloat16 on request.
 void copy_source(const Plan& plan, const Block& block, Matrix source, bool rounded, float* to, Strides strides);
@@ -103,10 +115,10 @@ void place_steps(const Plan& plan, const Phase& y, const Phase& x, Strides sourc
 void round_to_bfloat16(float* x, int64_t n);
 
 // out[at[i] + j] (+)= sum_k a[row[i] + step[k]] * b[k * NR + j], i < rows <= MR, j < NR; `resume` adds to what stands
-// there, `bias` (NR, or null) comes last. conv_lanes: a[row[i] + step[k] + j].
+// there, `bias` (NR, or null) comes last. conv_lanes: a[row[i] + step[k] + j]; conv_pixels: that times b[k].
 using ConvMicro = void (*)(const float* a, const int64_t* row, const int64_t* step, int64_t depth, const float* b,
                            float* out, const int64_t* at, const float* bias, bool resume);
-extern const ConvMicro conv_broadcast[MR + 1], conv_lanes[MR + 1];
+extern const ConvMicro conv_broadcast[MR + 1], conv_lanes[MR + 1], conv_pixels[MR + 1];
 extern const int64_t tile_rows[MR];  // i * NR: `at` of a tile by itself
 
 // What becomes of the sums: `run` gets `count` of batch row `row` from flat feature `feature` on, in ascending order.

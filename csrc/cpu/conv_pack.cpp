@@ -56,8 +56,22 @@ void pack_columns(const Weights& weights, const Phase& y, const Phase& x, int64_
   }
 }
 
+// Planes: a destination channel's k, channels first.
+void pack_planes(const Weights& weights, const Phase& y, const Phase& x, int64_t channel, float* to) {
+  const Plan& plan = weights.plan;
+  const int64_t taps = y.taps * x.taps;
+  for (int64_t t = 0; t < taps; ++t) {
+    const int64_t ky = kernel_at(plan.y, y.origin, y.first + t / x.taps * y.spacing);
+    const int64_t kx = kernel_at(plan.x, x.origin, x.first + t % x.taps * x.spacing);
+    for (int64_t q = 0; q < plan.group_depth; ++q) to[q * taps + t] = *weights.at(ky, kx, 0, q, channel);
+  }
+}
+
+// Columns of a panel.
+int64_t width_of(const Plan& plan) { return plan.planar ? 1 : NR; }
+
 int64_t units_of(const Plan& plan) {
-  return plan.y.phases * plan.x.phases * plan.products * ceil_div(plan.columns, NR);
+  return plan.y.phases * plan.x.phases * plan.products * ceil_div(plan.columns, width_of(plan));
 }
 
 void pack_panels(const Geometry& geometry, Direction direction, const float* w, float* panels, int64_t begin,
@@ -65,6 +79,7 @@ void pack_panels(const Geometry& geometry, Direction direction, const float* w, 
   const Plan plan = plan_product(geometry, direction);
   const int64_t group_channels = geometry.channels / geometry.groups;
   const Weights weights{plan, w, geometry.kernel_height * geometry.kernel_width * group_channels, group_channels};
+  const int64_t width = width_of(plan);
   const bool channels = plan.y.cell * plan.x.cell == 1 && !plan.lanes;
   int64_t unit = 0;
   for (int64_t i = 0; i < plan.y.phases; ++i) {
@@ -73,10 +88,11 @@ void pack_panels(const Geometry& geometry, Direction direction, const float* w, 
       const Phase x = phase_of(plan.x, j);
       const int64_t depth = depth_of(plan, y, x);
       for (int64_t g = 0; g < plan.products; ++g) {
-        for (int64_t column = 0; column < plan.columns; column += NR, ++unit, panels += depth * NR) {
+        for (int64_t column = 0; column < plan.columns; column += width, ++unit, panels += depth * width) {
           if (unit < begin || unit >= end) continue;
           float* to = panels;
-          for (int64_t ty = 0; ty < y.taps; ++ty) {
+          if (plan.planar) pack_planes(weights, y, x, column, to);
+          for (int64_t ty = 0; ty < y.taps && !plan.planar; ++ty) {
             const int64_t source_y = y.first + ty * y.spacing;
             for (int64_t tx = 0; tx < x.taps; ++tx, to += plan.group_depth * NR) {
               const int64_t source_x = x.first + tx * x.spacing;
@@ -88,7 +104,7 @@ void pack_panels(const Geometry& geometry, Direction direction, const float* w, 
               }
             }
           }
-          if (rounded) round_to_bfloat16(panels, depth * NR);
+          if (rounded) round_to_bfloat16(panels, depth * width);
         }
       }
     }
@@ -103,7 +119,7 @@ int64_t conv_panels(const Geometry& geometry, Direction direction) {
   for (int64_t i = 0; i < plan.y.phases; ++i) {
     for (int64_t j = 0; j < plan.x.phases; ++j) depth += depth_of(plan, phase_of(plan.y, i), phase_of(plan.x, j));
   }
-  return depth * plan.products * ceil_div(plan.columns, NR) * NR;
+  return depth * plan.products * ceil_div(plan.columns, width_of(plan)) * width_of(plan);
 }
 
 int64_t conv_pack_units(const Geometry& geometry, Direction direction) {

@@ -41,6 +41,21 @@ int64_t cost_of(const Axis& y, const Axis& x, int64_t depth, int64_t width) {
     for (int64_t j = 0; j < x.phases; ++j) {
       const Phase b = phase_of(x, j);
       cost += a.cells * b.cells * columns * (a.taps * b.taps * depth + TILE_COST);
+      if (y.cell * x.cell > 1) cost += a.cells * b.cells * y.cell * x.cell * width;
+    }
+  }
+  return cost;
+}
+
+// The same of planes: loads limit the inner loop, planes are made of pixels, and the sums' columns lie apart.
+int64_t planar_cost(const Axis& y, const Axis& x, int64_t depth, int64_t width) {
+  int64_t cost = y.source * x.source * depth / 2 + y.dest * x.dest * width;
+  for (int64_t i = 0; i < y.phases; ++i) {
+    const Phase a = phase_of(y, i);
+    for (int64_t j = 0; j < x.phases; ++j) {
+      const Phase b = phase_of(x, j);
+      const int64_t lanes = a.cells * window(x, ceil_div(x.dest, x.dest_step));
+      cost += width * ceil_div(lanes, LANES) * (a.taps * b.taps * depth * 9 / 8 + TILE_COST);
     }
   }
   return cost;
@@ -125,6 +140,7 @@ Plan plan_product(const Geometry& geometry, Direction direction) {
   plan.y = make_axis(y, alone_y);
   plan.x = make_axis(x, alone_x);
   if (!plan.lanes && plan.groups == 1 && plan.group_width < LANES) {
+    const Axis single_y = plan.y, single_x = plan.x;
     int64_t best = cost_of(plan.y, plan.x, plan.group_depth, plan.group_width) * 9 / 10;
     const int64_t unit_y = y.forward ? 1 : y.stride, unit_x = x.forward ? 1 : x.stride;
     const int64_t most = 2 * LANES / plan.group_width;
@@ -139,11 +155,27 @@ Plan plan_product(const Geometry& geometry, Direction direction) {
         plan.x = wide;
       }
     }
+    if (single_y.source_step == 1 && single_x.source_step == 1 &&
+        planar_cost(single_y, single_x, plan.group_depth, plan.group_width) < best) {
+      plan.y = single_y;
+      plan.x = single_x;
+      plan.planar = true;
+      plan.pixel = 1;
+      finish_plan(plan, larger(2 * LANES, BLOCK_FLOATS / plan.source_channels));
+      plan.images = 1;
+      return plan;
+    }
   }
   const int64_t of_source = plan.y.source_step * plan.x.source_step * plan.pixel;
   const int64_t of_dest = plan.y.dest_step * plan.x.dest_step * plan.dest_channels;
   finish_plan(plan, smaller(CELLS, larger(2 * LANES, BLOCK_FLOATS / (smaller(of_source, KC) + smaller(of_dest, KC)))));
   return plan;
+}
+
+Strides scratch_strides(const Plan& plan) {
+  const int64_t rows = window(plan.y, plan.rows), cols = window(plan.x, plan.cols), row = cols * plan.pixel;
+  if (plan.planar) return {rows * row * plan.source_channels, row, 1, rows * row};
+  return {rows * row, row, plan.pixel, plan.lanes ? plan.dest_channels : 1};
 }
 
 Plan plan_gradient(const Geometry& geometry) {
@@ -161,6 +193,25 @@ void round_to_bfloat16(float* x, int64_t n) {
 }
 
 namespace {
+
+// Pixels to planes. Where there are enough, W x W blocks are turned in registers, the last ones reaching back.
+void split_pixels(const float* from, int64_t pixels, int64_t channels, float* to, int64_t plane) {
+  if (pixels < W || channels < W) {
+    for (int64_t p = 0; p < pixels; ++p) {
+      for (int64_t c = 0; c < channels; ++c) to[c * plane + p] = from[p * channels + c];
+    }
+    return;
+  }
+  for (int64_t p = 0; p < pixels; p += W) {
+    const int64_t pixel = smaller(p, pixels - W);
+    for (int64_t c = 0; c < channels; c += W) {
+      const int64_t channel = smaller(c, channels - W);
+      F block[W];
+      load_transposed(from + pixel * channels + channel, channels, block);
+      AEFAST_UNROLL for (int i = 0; i < W; ++i) store(to + (channel + i) * plane + pixel, block[i]);
+    }
+  }
+}
 
 void copy_pixels(const Plan& plan, const float* from, int64_t pixels, bool rounded, float* to) {
   const int64_t n = pixels * plan.pixel;
@@ -190,9 +241,16 @@ void copy_source(const Plan& plan, const Block& block, Matrix source, bool round
   const int64_t begin = smaller(cols, larger(0, -left)), end = larger(begin, smaller(cols, plan.x.source - left));
   for (int64_t b = 0; b < block.images; ++b) {
     const float* image = source.data + (block.image + b) * source.row_stride;
+    if (plan.planar) clear(to + b * strides.image, strides.image);
     for (int64_t r = 0; r < rows; ++r) {
       float* row = to + b * strides.image + r * strides.row;
       const int64_t y = top + r;
+      if (plan.planar) {
+        if (y < 0 || y >= plan.y.source || begin == end) continue;
+        split_pixels(image + (y * plan.x.source + left + begin) * plan.source_channels, end - begin,
+                     plan.source_channels, row + begin, strides.channel);
+        continue;
+      }
       if (y < 0 || y >= plan.y.source || begin == end) {
         clear(row, cols * plan.pixel);
         continue;
@@ -202,6 +260,7 @@ void copy_source(const Plan& plan, const Block& block, Matrix source, bool round
                   row + begin * plan.pixel);
       clear(row + end * plan.pixel, (cols - end) * plan.pixel);
     }
+    if (plan.planar && rounded) round_to_bfloat16(to + b * strides.image, strides.image);
   }
 }
 
@@ -225,12 +284,14 @@ int64_t place_cells(const Plan& plan, const Block& block, const Phase& y, const 
 }
 
 void place_steps(const Plan& plan, const Phase& y, const Phase& x, Strides source, int64_t* steps) {
-  const int64_t apart = plan.lanes ? plan.dest_channels : 1;
-  for (int64_t i = 0; i < y.taps; ++i) {
-    for (int64_t j = 0; j < x.taps; ++j) {
+  const int64_t taps = y.taps * x.taps, depth = plan.group_depth;
+  for (int64_t i = 0, tap = 0; i < y.taps; ++i) {
+    for (int64_t j = 0; j < x.taps; ++j, ++tap) {
       const int64_t place = (y.first + i * y.spacing - plan.y.first) * source.row +
                             (x.first + j * x.spacing - plan.x.first) * source.pixel;
-      for (int64_t q = 0; q < plan.group_depth; ++q) *steps++ = place + q * apart;
+      for (int64_t q = 0; q < depth; ++q) {
+        steps[plan.planar ? q * taps + tap : tap * depth + q] = place + q * source.channel;
+      }
     }
   }
 }

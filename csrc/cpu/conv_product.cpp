@@ -6,11 +6,13 @@ namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
 constexpr int64_t GROUP_FLOATS = 16 * 1024;  // sums of a group of panels: they stay in L2 while k blocks pass
+constexpr int64_t RESIDENT = 4 * 1024;
 
 struct Areas {
   float *source, *strip, *sums, *bias;
   int64_t *rows, *at, *steps;
   Strides source_strides, strip_strides;
+  int64_t cells;    // of a block, at most
   int64_t members;  // panels of a group, at most
 };
 
@@ -24,22 +26,21 @@ AEFAST_INLINE void for_each_phase(const Plan& plan, Visit&& visit) {
 
 Areas areas_of(const Plan& plan, Arena& arena) {
   Areas areas;
-  const int64_t rows = window(plan.y, plan.rows), cols = window(plan.x, plan.cols);
-  areas.source_strides = {rows * cols * plan.pixel, cols * plan.pixel, plan.pixel};
+  areas.source_strides = scratch_strides(plan);
   const int64_t dest_rows = smaller(plan.y.dest, plan.rows * plan.y.dest_step);
   const int64_t dest_cols = smaller(plan.x.dest, plan.cols * plan.x.dest_step);
-  areas.strip_strides = {dest_rows * dest_cols * plan.dest_channels, dest_cols * plan.dest_channels,
-                         plan.dest_channels};
-  const int64_t cells = plan.images * plan.rows * plan.cols;
-  areas.members = larger(1, smaller(ceil_div(plan.columns, NR), GROUP_FLOATS / (cells * NR)));
+  areas.strip_strides = {dest_rows * dest_cols * plan.dest_channels, dest_cols * plan.dest_channels, plan.dest_channels,
+                         1};
+  areas.cells = plan.images * plan.rows * plan.cols;
+  areas.members = larger(1, smaller(ceil_div(plan.columns, NR), GROUP_FLOATS / (areas.cells * NR)));
   areas.source = arena.take(plan.images * areas.source_strides.image + SLACK);
   areas.strip = arena.take(plan.images * areas.strip_strides.image + SLACK);
-  areas.sums = arena.take(areas.members * cells * NR);
+  areas.sums = arena.take(plan.planar ? plan.rows * areas.source_strides.row + NR : areas.members * areas.cells * NR);
   areas.bias = arena.take(plan.products * ceil_div(plan.columns, NR) * NR);
   int64_t steps = 0;
   for_each_phase(plan, [&](const Phase& y, const Phase& x) { steps += depth_of(plan, y, x); });
-  areas.rows = arena.take<int64_t>(cells * plan.y.phases * plan.x.phases);
-  areas.at = arena.take<int64_t>(cells * plan.y.phases * plan.x.phases);
+  areas.rows = arena.take<int64_t>(areas.cells * plan.y.phases * plan.x.phases);
+  areas.at = arena.take<int64_t>(areas.cells * plan.y.phases * plan.x.phases);
   areas.steps = arena.take<int64_t>(steps);
   return areas;
 }
@@ -94,6 +95,7 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
   const int64_t channel = product * plan.group_width;
   const float* source = areas.source + product * (plan.lanes ? 0 : plan.group_depth);
   const bool single = plan.y.cell * plan.x.cell == 1;
+  const bool resident = count * depth * NR <= RESIDENT;  // all panels stay in L1: nothing to fetch ahead
   for (int64_t first = 0; first < count; first += areas.members) {
     const int64_t members = smaller(areas.members, count - first);
     int64_t k = 0;
@@ -111,10 +113,10 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
         const char* fetch = reinterpret_cast<const char*>(next);
         const bool direct = single && column + NR <= plan.columns;
         float* sums = areas.sums + p * cells * NR;
-        int64_t tiles = ceil_div(cells, MR);
-        const int64_t share = ceil_div(k_count * NR * int64_t(sizeof(float)), tiles);
-        for (int64_t i = 0; i < cells; --tiles) {
-          const int64_t height = ceil_div(cells - i, tiles);
+        Tiles tiles(cells);
+        const int64_t share = resident ? 0 : ceil_div(k_count * NR * int64_t(sizeof(float)), ceil_div(cells, MR));
+        for (int64_t i = 0; i < cells;) {
+          const int64_t height = tiles.next();
           for (const char* stop = fetch + share; fetch < stop; fetch += 64) __builtin_prefetch(fetch, 0, 2);
           micro[height](a, rows + i, steps + k, k_count, strip, direct ? areas.strip + channel + column : sums + i * NR,
                         direct ? at + i : tile_rows, offset, k > 0);
@@ -124,6 +126,35 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
       }
       k += k_count;
     } while (k < depth);
+  }
+}
+
+// A phase of planes: lanes along pixels of an image, row after row with the border between; a destination channel after
+// the other. `panels`: [channel][k].
+void multiply_planes(const Plan& plan, const Areas& areas, int64_t tall, int64_t wide, const int64_t* at,
+                     const int64_t* steps, int64_t depth, const float* panels, const float* bias) {
+  const int64_t row = areas.source_strides.row, part = even_part(depth, KC);
+  const int64_t vectors = ceil_div((tall - 1) * row + wide, NR);
+  for (int64_t c = 0; c < plan.dest_channels; ++c, panels += depth) {
+    int64_t k = 0;
+    do {
+      const int64_t count = smaller(part, depth - k);
+      Tiles tiles(vectors);
+      for (int64_t i = 0; i < vectors;) {
+        const int64_t height = tiles.next();
+        conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, panels + k, areas.sums + i * NR,
+                            tile_rows, nullptr, k > 0);
+        i += height;
+      }
+      k += count;
+    } while (k < depth);
+    const float offset = bias ? bias[c] : 0.0f;
+    const int64_t apart = plan.x.dest_step * plan.dest_channels;
+    for (int64_t i = 0; i < tall; ++i) {
+      float* to = areas.strip + at[i * wide] + c;
+      const float* from = areas.sums + i * row;
+      for (int64_t j = 0; j < wide; ++j) to[j * apart] = from[j] + offset;
+    }
   }
 }
 
@@ -139,31 +170,43 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
                   bool rounded, Strip strip, float* scratch, int64_t begin, int64_t end) {
   const Plan plan = plan_product(geometry, direction);
   Arena arena{scratch};
-  const Areas areas = areas_of(plan, arena);
+  Areas areas = areas_of(plan, arena);
   if (bias) expand_bias(plan, bias, areas.bias);
   int64_t* steps = areas.steps;
   for_each_phase(plan, [&](const Phase& y, const Phase& x) {
     place_steps(plan, y, x, areas.source_strides, steps);
     steps += depth_of(plan, y, x);
   });
-  const int64_t panel_columns = ceil_div(plan.columns, NR) * NR;
+  const int64_t panel_columns = plan.planar ? plan.columns : ceil_div(plan.columns, NR) * NR;
+  Block placed = {};
   for_each_block(plan, begin, end, [&](const Block& block) {
     copy_source(plan, block, source, rounded, areas.source, areas.source_strides);
-    Strides dest = areas.strip_strides;
-    dest.row = block.dest_cols * plan.dest_channels;
+    areas.strip_strides.row = block.dest_cols * plan.dest_channels;
+    const bool alike = block.images == placed.images && block.rows == placed.rows && block.cols == placed.cols &&
+                       block.dest_rows == placed.dest_rows && block.dest_cols == placed.dest_cols;
+    placed = block;
     const float* weights = panels;
+    int64_t *rows = areas.rows, *at = areas.at;
     steps = areas.steps;
     for_each_phase(plan, [&](const Phase& y, const Phase& x) {
       const int64_t depth = depth_of(plan, y, x);
-      const int64_t cells = place_cells(plan, block, y, x, areas.source_strides, dest, areas.rows, areas.at);
-      Areas here = areas;
-      here.strip_strides = dest;
-      for (int64_t g = 0; g < plan.products; ++g, weights += panel_columns * depth) {
-        if (cells == 0) continue;
-        multiply(plan, here, block, y, x, areas.rows, areas.at, cells, steps, weights,
-                 bias ? areas.bias + g * panel_columns : nullptr, g);
+      const int64_t tall = smaller(block.rows, y.cells - block.top), wide = smaller(block.cols, x.cells - block.left);
+      if (!alike) place_cells(plan, block, y, x, areas.source_strides, areas.strip_strides, rows, at);
+      if (tall > 0 && wide > 0) {
+        const float* of_product = weights;
+        if (plan.planar)
+          multiply_planes(plan, areas, tall, wide, at, steps, depth, weights, bias ? areas.bias : nullptr);
+        else {
+          for (int64_t g = 0; g < plan.products; ++g, of_product += panel_columns * depth) {
+            multiply(plan, areas, block, y, x, rows, at, block.images * tall * wide, steps, of_product,
+                     bias ? areas.bias + g * panel_columns : nullptr, g);
+          }
+        }
       }
+      weights += plan.products * panel_columns * depth;
       steps += depth;
+      rows += areas.cells;
+      at += areas.cells;
     });
     const bool whole = block.dest_cols == plan.x.dest;  // its rows follow each other
     const int64_t line = block.dest_cols * plan.dest_channels, lines = whole ? 1 : block.dest_rows;
@@ -171,7 +214,7 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
       for (int64_t i = 0; i < lines; ++i) {
         const int64_t pixel = (block.top * plan.y.dest_step + i) * plan.x.dest + block.left * plan.x.dest_step;
         strip.run(strip.epilogue, block.image + b, pixel * plan.dest_channels, whole ? line * block.dest_rows : line,
-                  areas.strip + b * dest.image + i * line);
+                  areas.strip + b * areas.strip_strides.image + i * line);
       }
     }
   });

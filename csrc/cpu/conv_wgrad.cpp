@@ -23,8 +23,7 @@ Areas areas_of(const Plan& plan, Arena& arena) {
   // Which way fewer lanes idle, in vectors of 16 as everywhere.
   const int64_t along = ceil_div(depth, 16) * n * plan.groups, across = ceil_div(n, 16) * depth;
   areas.turned = plan.lanes || (plan.groups == 1 && across * 10 < along * 9);
-  const int64_t cols = window(plan.x, plan.cols);
-  areas.strides = {window(plan.y, plan.rows) * cols * plan.pixel, cols * plan.pixel, plan.pixel};
+  areas.strides = scratch_strides(plan);
   const int64_t pixels = plan.images * plan.rows * plan.cols;
   areas.source = arena.take(plan.images * areas.strides.image + SLACK);
   areas.strip = arena.take(pixels * NR);
@@ -156,7 +155,7 @@ void wgrad(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool a
   const Areas areas = areas_of(plan, arena);
   const Phase y = phase_of(plan.y, 0), x = phase_of(plan.x, 0);
   const int64_t depth = depth_of(plan, y, x), n = plan.dest_channels, group = plan.group_width;
-  const Strides map_strides{map.row_stride, plan.x.dest * n, n};
+  const Strides map_strides{map.row_stride, plan.x.dest * n, n, 1};
   place_steps(plan, y, x, areas.strides, areas.steps);
   if (areas.turned && accumulate) {
     __builtin_memset(areas.sums, 0, size_t(ceil_div(end - begin, NR) * NR * depth) * sizeof(float));
