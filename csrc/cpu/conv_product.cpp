@@ -35,7 +35,8 @@ Areas areas_of(const Plan& plan, Arena& arena) {
   areas.members = larger(1, smaller(ceil_div(plan.columns, NR), GROUP_FLOATS / (areas.cells * NR)));
   areas.source = arena.take(plan.images * areas.source_strides.image + SLACK);
   areas.strip = arena.take(plan.images * areas.strip_strides.image + SLACK);
-  areas.sums = arena.take(plan.planar ? plan.rows * areas.source_strides.row + NR : areas.members * areas.cells * NR);
+  areas.sums =
+      arena.take(plan.planar ? plan.rows * (areas.source_strides.row + NR) + NR : areas.members * areas.cells * NR);
   areas.bias = arena.take(plan.products * ceil_div(plan.columns, NR) * NR);
   int64_t steps = 0;
   for_each_phase(plan, [&](const Phase& y, const Phase& x) { steps += depth_of(plan, y, x); });
@@ -129,21 +130,30 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
   }
 }
 
-// A phase of planes: lanes along pixels of an image, row after row with the border between; a destination channel after
-// the other. `panels`: [channel][k].
+// A phase of planes, a destination channel after the other: `panels` are [channel][k]. Lanes along the pixels of a row,
+// or from row to row through the border between.
 void multiply_planes(const Plan& plan, const Areas& areas, int64_t tall, int64_t wide, const int64_t* at,
-                     const int64_t* steps, int64_t depth, const float* panels, const float* bias) {
-  const int64_t row = areas.source_strides.row, part = even_part(depth, KC);
-  const int64_t vectors = ceil_div((tall - 1) * row + wide, NR);
+                     const int64_t* steps, const Phase& y, const Phase& x, const float* panels, const float* bias) {
+  const int64_t depth = depth_of(plan, y, x), taps = larger(1, y.taps), row = areas.source_strides.row;
+  const int64_t part = larger(1, even_part(depth / taps, larger(1, KC / taps)) * taps);
+  const int64_t flat = (tall - 1) * row + wide, across = ceil_div(wide, NR);
+  const bool by_rows = y.taps > 1 && y.taps <= ROW_TAPS && y.spacing == 1 && across * NR * tall * 3 <= flat * 4;
+  const int64_t line = by_rows ? across * NR : row;
   for (int64_t c = 0; c < plan.dest_channels; ++c, panels += depth) {
     int64_t k = 0;
     do {
       const int64_t count = smaller(part, depth - k);
-      Tiles tiles(vectors);
-      for (int64_t i = 0; i < vectors;) {
+      Tiles tiles(by_rows ? tall : ceil_div(flat, NR), by_rows && taps > 2 ? MR - 1 : MR);
+      for (int64_t i = 0; i < (by_rows ? tall : ceil_div(flat, NR));) {
         const int64_t height = tiles.next();
-        conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, panels + k, areas.sums + i * NR,
-                            tile_rows, nullptr, k > 0);
+        if (!by_rows) {
+          conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, panels + k, areas.sums + i * NR,
+                              tile_rows, nullptr, k > 0);
+        }
+        for (int64_t j = 0; j < line && by_rows; j += NR) {
+          conv_rows_of[taps][height](areas.source + i * row + j, row, steps + k, count / taps, panels + k,
+                                     areas.sums + i * line + j, line, k > 0);
+        }
         i += height;
       }
       k += count;
@@ -152,7 +162,7 @@ void multiply_planes(const Plan& plan, const Areas& areas, int64_t tall, int64_t
     const int64_t apart = plan.x.dest_step * plan.dest_channels;
     for (int64_t i = 0; i < tall; ++i) {
       float* to = areas.strip + at[i * wide] + c;
-      const float* from = areas.sums + i * row;
+      const float* from = areas.sums + i * line;
       for (int64_t j = 0; j < wide; ++j) to[j * apart] = from[j] + offset;
     }
   }
@@ -180,11 +190,13 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
   const int64_t panel_columns = plan.planar ? plan.columns : ceil_div(plan.columns, NR) * NR;
   Block placed = {};
   for_each_block(plan, begin, end, [&](const Block& block) {
-    copy_source(plan, block, source, rounded, areas.source, areas.source_strides);
     areas.strip_strides.row = block.dest_cols * plan.dest_channels;
     const bool alike = block.images == placed.images && block.rows == placed.rows && block.cols == placed.cols &&
                        block.dest_rows == placed.dest_rows && block.dest_cols == placed.dest_cols;
+    // Where a block is a whole image, its border stays as it is.
+    const bool borders = !alike || block.dest_rows < plan.y.dest || block.dest_cols < plan.x.dest;
     placed = block;
+    copy_source(plan, block, source, rounded, borders, areas.source, areas.source_strides);
     const float* weights = panels;
     int64_t *rows = areas.rows, *at = areas.at;
     steps = areas.steps;
@@ -194,9 +206,9 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
       if (!alike) place_cells(plan, block, y, x, areas.source_strides, areas.strip_strides, rows, at);
       if (tall > 0 && wide > 0) {
         const float* of_product = weights;
-        if (plan.planar)
-          multiply_planes(plan, areas, tall, wide, at, steps, depth, weights, bias ? areas.bias : nullptr);
-        else {
+        if (plan.planar) {
+          multiply_planes(plan, areas, tall, wide, at, steps, y, x, weights, bias ? areas.bias : nullptr);
+        } else {
           for (int64_t g = 0; g < plan.products; ++g, of_product += panel_columns * depth) {
             multiply(plan, areas, block, y, x, rows, at, block.images * tall * wide, steps, of_product,
                      bias ? areas.bias + g * panel_columns : nullptr, g);

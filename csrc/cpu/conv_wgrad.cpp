@@ -163,7 +163,7 @@ void wgrad(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool a
   }
   bool resume = accumulate;
   for_each_block(plan, 0, map.rows, [&](const Block& block) {
-    copy_source(plan, block, image, rounded, areas.source, areas.strides);
+    copy_source(plan, block, image, rounded, true, areas.source, areas.strides);
     const int64_t pixels = place_cells(plan, block, y, x, areas.strides, map_strides, areas.places, areas.map_places);
     const float* first =
         map.data + block.image * map.row_stride + block.top * map_strides.row + block.left * map_strides.pixel;
