@@ -7,7 +7,9 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
-constexpr int64_t NC = 32 * MR;  // map channels per packed block: as linear_wgrad's
+constexpr int64_t NC = 32 * MR;        // map channels per packed block: as linear_wgrad's
+constexpr int64_t STRIPS = 4;          // of map channels that are packed together
+constexpr int64_t TURNED = 48 * 1024;  // elements of a gradient that is summed in scratch, at most: it stays in L2
 
 // Lanes along dw's columns, or along its rows: then the sums stand in scratch until the end, [panel][K][NR].
 struct Areas {
@@ -19,14 +21,17 @@ struct Areas {
 
 Areas areas_of(const Plan& plan, Arena& arena) {
   Areas areas;
-  const int64_t depth = depth_of(plan, phase_of(plan.y, 0), phase_of(plan.x, 0)), n = plan.dest_channels;
-  // Which way fewer lanes idle, in vectors of 16 as everywhere.
-  const int64_t along = ceil_div(depth, 16) * n * plan.groups, across = ceil_div(n, 16) * depth;
-  areas.turned = plan.lanes || (plan.groups == 1 && across * 10 < along * 9);
+  const Phase x = phase_of(plan.x, 0);
+  const int64_t depth = depth_of(plan, phase_of(plan.y, 0), x), n = plan.dest_channels;
+  // Which way takes longer: tiles and, along columns, patches whose runs are too short for vectors.
+  const bool runs = plan.group_depth % NR == 0 ||
+                    (plan.x.dilation == 1 && plan.groups == 1 && x.taps * plan.source_channels % NR == 0);
+  const int64_t along = ceil_div(depth, NR) * NR * (n + (runs ? 4 : 16)), across = ceil_div(n, NR) * NR * (depth + 4);
+  areas.turned = plan.lanes || (plan.groups == 1 && depth * n <= TURNED && across < along);
   areas.strides = scratch_strides(plan);
   const int64_t pixels = plan.images * plan.rows * plan.cols;
   areas.source = arena.take(plan.images * areas.strides.image + SLACK);
-  areas.strip = arena.take(pixels * NR);
+  areas.strip = arena.take(pixels * NR * (areas.turned ? smaller(STRIPS, ceil_div(n, NR)) : 1));
   areas.left = arena.take(areas.turned ? 0 : pixels * NC + NC * W);
   areas.sums = arena.take(areas.turned ? ceil_div(n, NR) * NR * depth : MR * NR);
   areas.places = arena.take<int64_t>(pixels);
@@ -35,15 +40,20 @@ Areas areas_of(const Plan& plan, Arena& arena) {
   return areas;
 }
 
-// `columns` <= NR channels of the block's map pixels: [pixel][NR], zero padded.
-void pack_map(const float* map, const int64_t* places, int64_t pixels, int64_t columns, bool rounded, float* strip) {
-  for (int64_t p = 0; p < pixels; ++p) {
-    AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
-      F x = load_some(map + places[p] + v * W, columns - v * W);
-      if (rounded) x = to_bfloat16(x);
-      store(strip + p * NR + v * W, x);
+// `columns` channels of the block's map pixels: strips [pixel][NR], zero padded. A pixel's channels at once: reads are
+// streams then.
+void pack_map(const float* map, const int64_t* places, int64_t pixels, int64_t columns, bool rounded, float* strips) {
+  const int64_t whole = columns / NR * NR, size = pixels * NR;
+  for (int64_t p = 0; p < pixels; ++p, strips += NR) {
+    const float* from = map + places[p];
+    float* to = strips;
+    for (int64_t c = 0; c < whole; c += NR, to += size) {
+      AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(to + v * W, load(from + c + v * W));
     }
+    for (int64_t v = 0; v < NR && whole < columns; v += W)
+      store(to + v, load_some(from + whole + v, columns - whole - v));
   }
+  if (rounded) round_to_bfloat16(strips - size, ceil_div(columns, NR) * size);
 }
 
 // Map channels tile by tile, as linear_wgrad packs: tile t's rows i.. stand at packed + i * pixels + t * W as
@@ -127,14 +137,18 @@ void along_rows(const Plan& plan, const Areas& areas, const float* map, int64_t 
                 bool resume, int64_t begin, int64_t end) {
   const ConvMicro* micro = plan.lanes ? conv_lanes : conv_broadcast;
   float* sums = areas.sums;
-  for (int64_t n = begin; n < end; n += NR, sums += depth * NR) {
-    pack_map(map + n, areas.map_places, pixels, smaller(NR, end - n), rounded, areas.strip);
-    int64_t tiles = ceil_div(depth, MR);
-    for (int64_t k = 0; k < depth; --tiles) {
-      const int64_t height = ceil_div(depth - k, tiles);
-      micro[height](plan.lanes ? areas.source + n : areas.source, areas.steps + k, areas.places, pixels, areas.strip,
-                    sums + k * NR, tile_rows, nullptr, resume);
-      k += height;
+  for (int64_t first = begin; first < end; first += STRIPS * NR) {
+    const int64_t last = smaller(end, first + STRIPS * NR);
+    pack_map(map + first, areas.map_places, pixels, last - first, rounded, areas.strip);
+    const float* strip = areas.strip;
+    for (int64_t n = first; n < last; n += NR, sums += depth * NR, strip += pixels * NR) {
+      Tiles tiles(depth);
+      for (int64_t k = 0; k < depth;) {
+        const int64_t height = tiles.next();
+        micro[height](plan.lanes ? areas.source + n : areas.source, areas.steps + k, areas.places, pixels, strip,
+                      sums + k * NR, tile_rows, nullptr, resume);
+        k += height;
+      }
     }
   }
 }
@@ -162,9 +176,14 @@ void wgrad(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool a
     for_each_sum(areas, dw, begin, end, [](float& sum, float& element) { sum = element; });
   }
   bool resume = accumulate;
+  Block placed = {};
+  int64_t pixels = 0;
   for_each_block(plan, 0, map.rows, [&](const Block& block) {
     copy_source(plan, block, image, rounded, true, areas.source, areas.strides);
-    const int64_t pixels = place_cells(plan, block, y, x, areas.strides, map_strides, areas.places, areas.map_places);
+    if (block.images != placed.images || block.rows != placed.rows || block.cols != placed.cols) {
+      pixels = place_cells(plan, block, y, x, areas.strides, map_strides, areas.places, areas.map_places);
+    }
+    placed = block;
     const float* first =
         map.data + block.image * map.row_stride + block.top * map_strides.row + block.left * map_strides.pixel;
     if (areas.turned) {
