@@ -214,13 +214,6 @@ def bilinear(f: Callable[[F64, F64], F64], a: Bounded, b: Bounded, n: F64 | NDAr
     return a._checked(f(a.value, b.value), error)
 
 
-def linear(f: Callable[[F64], F64], a: Bounded) -> Bounded:
-    """Sums of some of a's numbers, each in any order: an error of (n - 1) u sum |x|."""
-    n = f(np.ones(a.shape))
-    rounding = n * a._roundoff * f(np.abs(a.value))
-    return a._checked(f(a.value), f(a.error) + rounding)
-
-
 def _square(a: Bounded) -> Bounded:
     return _multiply(a, a)
 

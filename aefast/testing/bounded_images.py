@@ -5,11 +5,20 @@ Importing registers them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from aefast.backends.numpy import conv, images
 from aefast.geometry import Geometry
-from aefast.testing.bounded import Bounded, bilinear, linear
+from aefast.testing.bounded import F64, Bounded, bilinear
+
+
+def linear(f: Callable[[F64], F64], a: Bounded) -> Bounded:
+    """Sums of some of a's numbers, each in any order: an error of (n - 1) u sum |x|."""
+    n = f(np.ones(a.shape))
+    rounding = n * a._roundoff * f(np.abs(a.value))
+    return a._checked(f(a.value), f(a.error) + rounding)
 
 
 @conv.convolved.register

@@ -10,7 +10,8 @@ from aefast import activations
 from aefast.geometry import Geometry
 from aefast.layers import POOL_CODES, POOLS, Pool2d
 from aefast.testing.cases import Array, Case, Generator, Output, normal, rng_of
-from aefast.testing.conv import CHANNELS, slopes
+from aefast.testing.conv import slopes
+from aefast.testing.geometries import CHANNELS
 from aefast.testing.guards import LAYOUTS
 
 N_SETTINGS = 24
