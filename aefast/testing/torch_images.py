@@ -19,7 +19,7 @@ from aefast.layers import POOLS
 Array = NDArray[Any]
 F = torch.nn.functional
 DIFFERENT = {"pool2d_dgrad": " nan"}
-"""Cases by op and word where PyTorch does something else: of several NaN in a window its last, not its first, gets the share."""
+"""Cases by op and word where PyTorch does something else: of several NaN in a window its last gets the share."""
 
 
 def _tensor(x: Array, height: int, width: int) -> Any:
