@@ -28,7 +28,11 @@ F = np.float32
 CPU = [target for target in testing.targets() if target.backend == "cpu"]
 # image_shape, arguments of Topology.conv, arguments of Trainer
 MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any], dict[str, Any]]] = {
-    "transpose": ((3, 8, 8), {"channels": (4, 18), "n_components": 5}, {"clip_norm": 0.05}),
+    "transpose": (
+        (3, 8, 9),
+        {"channels": (4, 18), "n_components": 5, "kernel_size": (3, 4), "stride": (2, 3)},
+        {"clip_norm": 0.05},
+    ),
     "resize, max pooling": (
         (1, 9, 7),
         {"channels": (8, 16), "hidden_layer_sizes": (11,), "decoder": "resize", "pooling": "max"},

@@ -142,7 +142,7 @@ void Program::choose_blocks() {
       const bool dense = c.op == Op::linear_act || c.op == Op::linear_dgrad || c.op == Op::linear_loss_grad;
       if (dense && c.flops >= 2.0 * double(kSmallWeights)) fewest = kFewestRows;
       if (c.geometry.groups == 0) continue;  // no op of images
-      scratch_floats_ = std::max(scratch_floats_, kernels_.conv_scratch(c.geometry));
+      if (c.flops != 0) scratch_floats_ = std::max(scratch_floats_, kernels_.conv_scratch(c.geometry));
       widest = std::max(widest, image_size(c.geometry) + map_size(c.geometry));
     }
   }
