@@ -124,6 +124,7 @@ class Program:
         factor: float,
         seed: int,
         epoch: int,
+        batch: int,
         scalars: typing.Any,
         losses: typing.Any,
         nonfinite: int,
@@ -132,7 +133,7 @@ class Program:
         prefetch: bool = False,
     ) -> tuple[int, int]:
         """
-        rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
+        batch: rows a step, at most the plan's. rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
         """
     def take_interrupt(self) -> typing.Any:
         """

@@ -24,7 +24,7 @@ DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.float32}
 INFERENCE_SIZES = (16, 128, 1024)
 # The rows of a batch in their own order, ready for the usual numbers of them; never written.
 IN_ORDER = np.arange(INFERENCE_SIZES[-1])
-PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
+INFERENCE_FLOATS = 1 << 22  # 16 MB: beyond, the results of a chunk of fewer rows
 
 
 # Now, and not at the first fit, because `threadpool_limits` reaches only what is loaded by then.
@@ -187,13 +187,17 @@ class Engine:
         return backends.Feed(rows, index, None, weights, shift, scale, factor, self.seed, epoch & 0xFFFFFFFF)
 
     def _program(self, purpose: Purpose, batch: int) -> tuple[Plan, backends.Program]:
-        if purpose != "train":  # a program takes fewer rows too: a few sizes serve every number of them
+        """One for batches of that size, or of more: a program takes fewer rows too."""
+        if purpose == "train":  # one, as large as any batch so far: it holds packed weights
+            batch = max([batch, *(size for kind, size in list(self._programs) if kind == purpose)])
+        else:  # a few sizes serve every number of rows
             batch = INFERENCE_SIZES[bisect_left(INFERENCE_SIZES, batch)]
         key = (purpose, batch)
         found = self._programs.get(key)
         if found is None:
-            while sum(kind == purpose for kind, _ in list(self._programs)) >= PROGRAMS:
-                del self._programs[next(k for k in list(self._programs) if k[0] == purpose)]
+            if purpose == "train":
+                for smaller in [key for key in list(self._programs) if key[0] == purpose]:
+                    del self._programs[smaller]
             plan = build(self.topology, self.settings, batch, purpose, self.dtype)
             state = self._state if purpose == "train" else self._inference_state()
             program = self._backend.bind(plan, state, self.n_threads)
@@ -201,6 +205,13 @@ class Engine:
                 program.buffer("feature_weight")[...] = self.topology.channels_last(self.feature_weight)
             found = self._programs[key] = plan, program
         return found
+
+    @property
+    def _chunk(self) -> int:
+        """Rows at a time of inference, so that what they make stays small."""
+        width = 2 * self.topology.n_features + sum(layer.n_out for layer in self.topology.layers)
+        fitting = [size for size in INFERENCE_SIZES if size * width <= INFERENCE_FLOATS]
+        return fitting[-1] if fitting else INFERENCE_SIZES[0]
 
     def _inference_state(self) -> backends.State:
         return self._state if self._state.ema is None else backends.State(self._state.ema, self._state.grads)

@@ -96,13 +96,15 @@ class Program(Protocol):
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
 
-        `scalars` is contiguous float64. `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't
-        finite, 1 leaves its update out, 2 goes on. `clip_norm` 0 means no clipping. The state's `steps` grows by those
-        done before any signal's handler can run. Between two steps it ends with `interrupted` where
-        `aefast.interrupts.pending()`: who counts more than `steps` holds signals back until that is done.
+        A batch has the plan's rows, or `batch`, fewer. `scalars` is contiguous float64. `nonfinite`: 0 stops before the
+        update of a step whose loss or gradient isn't finite, 1 leaves its update out, 2 goes on. `clip_norm` 0 means no
+        clipping. The state's `steps` grows by those done before any signal's handler can run. Between two steps it ends
+        with `interrupted` where `aefast.interrupts.pending()`: who counts more than `steps` holds signals back until that
+        is done.
         """
 
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:

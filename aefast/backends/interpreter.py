@@ -71,6 +71,7 @@ class InterpretedProgram:
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         with (
@@ -78,7 +79,7 @@ class InterpretedProgram:
             interrupts.DeferredSignals(),
             np.errstate(all="ignore"),
         ):  # what overflows is the policy's
-            outcome = self._run(feed, scalars, losses, nonfinite, clip_norm)
+            outcome = self._run(feed, batch or self.plan.batch, scalars, losses, nonfinite, clip_norm)
             self._steps[0] += outcome.steps_done
         return outcome
 
@@ -99,12 +100,12 @@ class InterpretedProgram:
     def _run(
         self,
         feed: Feed,
+        batch: int,
         scalars: NDArray[np.float64],
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
     ) -> Outcome:
-        batch = self.plan.batch
         before, update = self._calls(batch)
         loss = self.buffer("loss")
         for call in (*before, *update):

@@ -73,6 +73,7 @@ std::vector<std::vector<CallDescription>> levels(const std::vector<CallDescripti
 Program::Program(const PlanDescription& plan, FlatBuffers buffers)
     : kernels_(cpu::kernels(plan.compute)),
       batch_(plan.batch),
+      rows_(plan.batch),
       arena_size_(plan.arena_size),
       stats_size_(plan.stats_size),
       buffers_(buffers) {

@@ -127,9 +127,10 @@ class Program {
   // Asked about every 50 ms by the calling thread; true gives up the step before its update and ends the run.
   using Interrupted = std::function<bool()>;
 
-  // n steps, one batch of feed.index each. scalars (n, 4) = [lr, c1, c2, beta]; losses (n,) written. nonfinite: 0 stops
-  // before the update of a step that isn't finite, 1 leaves its update out, 2 goes on. threads 0: the default.
-  RunResult run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
+  // n steps, one batch of `rows` of feed.index each, at most the plan's. scalars (n, 4) = [lr, c1, c2, beta]; losses
+  // (n,) written. nonfinite: 0 stops before the update of a step that isn't finite, 1 leaves its update out, 2 goes on.
+  // threads 0: the default.
+  RunResult run_steps(const Feed& feed, int64_t rows, const double* scalars, int64_t n, double* losses, int nonfinite,
                       double clip_norm, int threads, const Interrupted& interrupted);
 
   // Every phase but the update on rows index[start, stop). `repack` false: the parameters haven't changed since the
@@ -161,6 +162,7 @@ class Program {
   void run_update(const Step& step, double clip, const Team& team);
   void pack_all(const Team& team);
   void choose_blocks();
+  void take_rows(int64_t rows);
   void train(Run& run, const Team& team);
   void check_feed(const Feed& feed, int64_t start, int64_t stop) const;
   void make_scratch(int team);  // room for each thread of a team so large
@@ -175,7 +177,7 @@ class Program {
   double gradient_flops(const BoundCall& call) const;  // of a row of it
 
   const Kernels& kernels_;
-  int64_t batch_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
+  int64_t batch_ = 0, rows_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
   FlatBuffers buffers_;
   AlignedFloats arena_, scratch_;
   int scratch_threads_ = 0;
@@ -189,7 +191,7 @@ class Program {
   double flops_ = 0;
   int64_t block_rows_ = 1, row_unit_ = 1;
   bool rows_only_ = true;
-  TeamChoice team_;
+  TeamChoice team_, short_team_;  // for whole batches and for shorter ones
   // The last run was interrupted: one that goes on does at least a step, or signals that come faster than steps would
   // stop it for good.
   bool insists_ = false;

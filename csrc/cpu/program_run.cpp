@@ -77,7 +77,7 @@ void Program::train(Run& run, const Team& team) {
   }
   for (int64_t i = run.first; i < run.last; ++i) {
     const double* s = run.scalars + 4 * i;
-    const Step step{run.feed.index + i * batch_, noise + i * batch_, batch_, {s[0], s[1], s[2], s[3]}};
+    const Step step{run.feed.index + i * rows_, noise + i * rows_, rows_, {s[0], s[1], s[2], s[3]}};
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
     if (run.given_up.load(std::memory_order_relaxed)) {
       if (team.thread == 0) run.result.status = Status::interrupted;
@@ -126,30 +126,49 @@ void Program::make_scratch(int team) {
   }
 }
 
-RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
-                             double clip_norm, int threads, const Interrupted& interrupted) {
-  if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
-  if (n > feed.n_index / batch_) {
-    throw std::invalid_argument(std::to_string(n) + " steps of " + std::to_string(batch_) + " rows need an index of " +
-                                std::to_string(n * batch_) + ", but it holds " + std::to_string(feed.n_index));
+// A short last batch is no plan of its own, with panels and memory of its own: its rows are the first of these.
+void Program::take_rows(int64_t rows) {
+  if (rows < 1 || rows > batch_) {
+    throw std::invalid_argument("the plan holds " + std::to_string(batch_) + " rows a batch, but got " +
+                                std::to_string(rows));
   }
-  check_feed(feed, 0, n * batch_);
+  if (rows == rows_) return;
+  rows_ = rows;
+  for (Stage& stage : stages_) {
+    for (BoundCall& c : stage.calls) {
+      for (Matrix* m : {&c.x, &c.out, &c.pre, &c.target, &c.delta, &c.saved, &c.extra, &c.a, &c.moments, &c.z, &c.dz}) {
+        if (m->data != nullptr) m->rows = rows;
+      }
+    }
+  }
+}
+
+RunResult Program::run_steps(const Feed& feed, int64_t rows, const double* scalars, int64_t n, double* losses,
+                             int nonfinite, double clip_norm, int threads, const Interrupted& interrupted) {
+  if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
+  if (rows < 1 || n > feed.n_index / rows) {
+    throw std::invalid_argument(std::to_string(n) + " steps of " + std::to_string(rows) + " rows need an index of " +
+                                std::to_string(n * rows) + ", but it holds " + std::to_string(feed.n_index));
+  }
+  check_feed(feed, 0, n * rows);
   Exclusive exclusive(*this);
-  prepare_input(feed, 0, n * batch_, nonfinite != 2);  // 2: weights may stop being finite on the way
+  take_rows(rows);
+  prepare_input(feed, 0, n * rows, nonfinite != 2);  // 2: weights may stop being finite on the way
   finite_.store(true);
   weights_checked_ = false;
   const int most = most_threads(threads);
   make_scratch(most);
-  team_.begin(flops_, most);
+  TeamChoice& choice = rows == batch_ ? team_ : short_team_;
+  choice.begin(flops_ * double(rows) / double(batch_), most);
   std::optional<Prefetch> prefetch;
-  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, batch_);
+  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, rows);
   Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr, insists_};
   while (run.last < n && run.result.status == Status::done) {
     run.first = run.last;
-    run.last = run.first + std::min(n - run.first, team_.steps());
+    run.last = run.first + std::min(n - run.first, choice.steps());
     const auto begin = Clock::now();
-    parallel(team_.size(), [&](const Team& team) { train(run, team); });
-    team_.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
+    parallel(choice.size(), [&](const Team& team) { train(run, team); });
+    choice.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
   }
   insists_ = run.result.status == Status::interrupted;
   return run.result;
@@ -159,12 +178,9 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
                            const Interrupted& interrupted) {
   check_feed(feed, start, stop);
   const int64_t rows = stop - start;
-  if (rows > batch_ || (!rows_only_ && rows != batch_)) {
-    throw std::invalid_argument("the plan holds " + std::to_string(batch_) + " rows a batch, but got " +
-                                std::to_string(rows));
-  }
   if (rows == 0) return Status::done;
   Exclusive exclusive(*this);
+  take_rows(rows);
   prepare_input(feed, start, stop, true);
   if (repack) weights_checked_ = false;
   const bool look_at_weights = sparse_ && !weights_checked_;
@@ -175,7 +191,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
-  const int size = threads_for(flops_, most_threads(threads));
+  const int size = threads_for(flops_ * double(rows) / double(batch_), most_threads(threads));
   make_scratch(size);
   parallel(size, [&](const Team& team) {
     if (repack) {

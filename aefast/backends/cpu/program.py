@@ -51,10 +51,18 @@ class CpuProgram:
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         steps, status = self._native.run_steps(
-            *_fields(feed), scalars, losses, nonfinite, clip_norm, self.n_threads or 0, file_backed(feed.data)
+            *_fields(feed),
+            batch or self.plan.batch,
+            scalars,
+            losses,
+            nonfinite,
+            clip_norm,
+            self.n_threads or 0,
+            file_backed(feed.data),
         )
         if not status:
             return Outcome(steps)
