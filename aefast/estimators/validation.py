@@ -17,17 +17,17 @@ Array = NDArray[Any]
 UNIT_SLACK = 1e-6
 
 
-def rows(estimator: Any, X: Any, *, name: str = "X") -> Any:
+def rows(estimator: Any, X: Any, *, name: str = "X", sparse: bool = True) -> Any:
     """X as a 2-D array (n, d) of a numeric dtype, all values finite; of its own dtype and memory where that is numeric.
 
-    Of sparse input, `SparseRows`.
+    Of sparse input, `SparseRows`; TypeError where `sparse` is false.
     Raises ValueError or TypeError for other shapes, strings, complex and empty input, NaN and infinity.
     """
     # check_array gives back a numeric matrix as it came, but takes longer than to encode a few rows.
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind not in "fiu" or 0 in X.shape:
         X = check_array(
             X,
-            accept_sparse="csr",
+            accept_sparse="csr" if sparse else False,
             dtype="numeric",
             ensure_all_finite=False,
             input_name=name,
@@ -69,6 +69,13 @@ def same_names(X: Any, X_val: Any) -> None:
             f"X_val must have the columns of X in the same order, but its column {first} is {others[first]!r}, "
             f"not {names[first]!r}; use X_val[X.columns]"
         )
+
+
+def same_images(X: Any, X_val: Any) -> None:
+    """ValueError where both hold images, and others or in another order of axes."""
+    shapes = [getattr(x, "shape", ())[1:] for x in (X, X_val)]
+    if min(map(len, shapes)) > 1 and shapes[0] != shapes[1]:
+        raise ValueError(f"X_val must hold images of X's shape {shapes[0]}, but they have {shapes[1]}")
 
 
 def code_rows(estimator: Any, Z: Any, n_components: int) -> Any:
