@@ -60,7 +60,8 @@ def transform(arguments: argparse.Namespace) -> None:
 def reconstruct(arguments: argparse.Namespace) -> None:
     """The reconstructions."""
     model, X, names = _inputs(arguments)
-    sources.write(arguments.out, model.reconstruct(X), names, "reconstructions")
+    R = model.reconstruct(X)
+    sources.write(arguments.out, R.reshape(len(R), -1), names, "reconstructions")
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -83,10 +84,10 @@ def sample(arguments: argparse.Namespace) -> None:
     if not model.variational:
         raise ValueError(
             f"{arguments.model} holds a model of the class {type(model).__name__}, which can't make up rows; "
-            "a model of `aefast fit --model vae` can"
+            "a model of `aefast fit --model vae` can, or of `--model conv --variational`"
         )
     rows = model.sample(arguments.n, random_state=arguments.seed)
-    sources.write(arguments.out, rows, _feature_names(model), "samples")
+    sources.write(arguments.out, rows.reshape(len(rows), -1), _feature_names(model), "samples")
 
 
 def load(arguments: argparse.Namespace) -> Any:

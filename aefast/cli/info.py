@@ -56,7 +56,7 @@ def about_model(path: Path) -> None:
     print(f"sizes: {sizes(model)}; the code has {model.n_components_}")
     print(f"weights: {n:,} numbers, {model.dtype}")
     print(f"parameters: {_settings(model)}")
-    print(f"scaling: {scaling(model)}; loss: {model.loss}, {model.reduction} over the features")
+    print(f"scaling: {scaling(model)}; loss: {model.loss}, {trainer.settings.reduction} over the features")
     print(f"training: {_training(model)}")
     names = list(getattr(model, "feature_names_in_", ()))
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
@@ -66,6 +66,11 @@ def about_model(path: Path) -> None:
 
 def sizes(model: Any) -> str:
     """Widths from input to output."""
+    topology = model.trainer_.topology
+    if topology.layers[0].in_shape is not None:
+        shapes = [topology.layers[0].in_shape, *(layer.out_shape or layer.n_out for layer in topology.layers)]
+        shapes[topology.n_encoder] = shapes[topology.n_encoder] if topology.is_map else model.n_components_
+        return "-".join(_size(shape) for shape in shapes)
     d, hidden, code = model.n_features_in_, model.hidden_layer_sizes_, model.n_components_
     return "-".join(map(str, (d, *hidden, code, *hidden[::-1], d)))
 
@@ -75,7 +80,7 @@ def scaling(model: Any) -> str:
     found = model.scaling_
     if found.shift is None:
         return "none" if found.factor == 1.0 else "pixel"
-    return "standard" if model.scaling == "auto" else str(model.scaling)
+    return str(model.auto_scaling if model.scaling == "auto" else model.scaling)
 
 
 def _alias(trainer: Any, name: str) -> bool:

@@ -230,6 +230,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
         """Takes the features of X, whose rows are given, or holds them against those of fit."""
         validation.match(self, X, reset=reset)
 
+    def _restore_shape(self, row_shape: list[int] | None) -> None:
+        """Takes what a file says of the shape of a row of X; only images have one."""
+        if row_shape is not None:
+            raise ValueError(f"a {type(self).__name__} has no row_shape")
+
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self, "trainer_")
         rows = self._read(X)

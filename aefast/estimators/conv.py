@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,6 @@ class ConvAutoencoder(GenerativeAutoencoder):
 
     auto_scaling = "global"
     own_rules = {"n_components": integer(1, "auto", None), "hidden_layer_sizes": parameters.sizes}  # noqa: RUF012
-    image_shape_: tuple[int, int, int]
     row_shape_: tuple[int, ...]
 
     def __init__(
@@ -191,16 +191,21 @@ class ConvAutoencoder(GenerativeAutoencoder):
         return self._as_fitted(elements.losses_of(self, rows))
 
     @property
-    def code_shape_(self) -> tuple[int, ...]:
+    def image_shape_(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+        check_is_fitted(self, "trainer_")
+        height, width, channels = self.trainer_.topology.layers[0].in_shape
+        return channels, height, width
+
+    @property
+    def code_shape_(self) -> tuple[int, int, int]:
         """(H', W', C') of the map that is the code; AttributeError where the code is a vector."""
         check_is_fitted(self, "trainer_")
         topology = self.trainer_.topology
-        geometry = getattr(topology.layers[topology.n_encoder - 1], "geometry", None)
-        if geometry is None:
-            raise AttributeError(
-                "code_shape_ is that of a map, but the code is a vector: n_components isn't None"
-            )
-        return geometry.out_height, geometry.out_width, geometry.out_channels
+        shape = topology.layers[topology.n_encoder - 1].out_shape
+        if shape is None:
+            raise AttributeError("code_shape_ is that of a map, but the code is a vector: n_components isn't None")
+        return shape
 
     @property
     def components_(self) -> Array:
@@ -225,9 +230,7 @@ class ConvAutoencoder(GenerativeAutoencoder):
     def _prepare(self, X: object, data: Data, fresh: bool, seed: int, *, whole_run: bool = True) -> None:
         super()._prepare(X, data, fresh, seed, whole_run=whole_run)
         if fresh:
-            axes, d = images.axes_of(X), data.X.shape[1]
-            self.image_shape_ = images.image_shape(self.image_shape, self.layout, axes, d)
-            self.row_shape_ = axes or (d,)
+            self.row_shape_ = images.axes_of(X) or (data.X.shape[1],)
 
     def _read(self, X: Any, *, name: str = "X") -> Any:
         return validation.rows(self, images.flattened(X, name), name=name, sparse=False)
@@ -283,6 +286,14 @@ class ConvAutoencoder(GenerativeAutoencoder):
         if self.variational and isinstance(self.weight_decay, str):
             return 0.0
         return super()._decay(n, d, whole_run=whole_run)
+
+    def _restore_shape(self, row_shape: list[int] | None) -> None:
+        shape = tuple(row_shape or ())
+        if self.trainer_.topology.layers[0].in_shape is None or math.prod(shape) != self.n_features_in_:
+            raise ValueError(f"images of shape {row_shape} aren't those of its topology")
+        if len(shape) > 1:
+            images.check_axes(self.image_shape_, self.layout, shape)
+        self.row_shape_ = shape
 
     def _as_fitted(self, rows: Array) -> Array:
         return rows.reshape(len(rows), *self.row_shape_)

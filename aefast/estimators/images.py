@@ -28,7 +28,7 @@ def flattened(X: Any, name: str = "X") -> Any:
     shape = getattr(X, "shape", None)
     if shape is None and isinstance(X, Sequence) and not isinstance(X, (str, bytes)):
         try:
-            shape = np.shape(X)  # type: ignore[arg-type]
+            shape = np.shape(X)
         except (TypeError, ValueError):  # ragged: there is a word for it later
             return X
     if shape is None or len(shape) not in (3, 4):

@@ -74,7 +74,7 @@ def by_axis(name: str, value: Any) -> None:
 
 
 def padding(name: str, value: Any) -> None:
-    """ "same", "valid", a number of pixels for all sides, or (y, x), each a number or (before, after)."""
+    """A word, a number of pixels for all sides, or (y, x), each a number or (before, after)."""
     if isinstance(value, str):
         choice(("same", "valid"))(name, value)
         return

@@ -34,12 +34,12 @@ def rows(estimator: Any, X: Any, *, name: str = "X", sparse: bool = True) -> Any
             estimator=estimator,
         )
     if issparse(X):
-        sparse = SparseRows.from_scipy(X, name)
-        bad = np.flatnonzero(~np.isfinite(sparse.values))
+        csr = SparseRows.from_scipy(X, name)
+        bad = np.flatnonzero(~np.isfinite(csr.values))
         if len(bad):
-            row = np.searchsorted(sparse.indptr, bad[0], side="right") - 1
-            raise _not_finite(name, sparse.values[bad[0]], int(row), int(sparse.indices[bad[0]]))
-        return sparse
+            row = np.searchsorted(csr.indptr, bad[0], side="right") - 1
+            raise _not_finite(name, csr.values[bad[0]], int(row), int(csr.indices[bad[0]]))
+        return csr
     if X.dtype == np.bool_:
         X = X.view(np.uint8)
     if X.dtype.kind not in "fiu":
