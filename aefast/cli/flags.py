@@ -55,8 +55,8 @@ HELP: dict[str, dict[str, str]] = {
     "loss and penalties": {
         "loss": _of(losses.NAMES),
         "reduction": "mean over the features, or their sum",
-        "scaling": "standard, minmax, global (all values alike), pixel (x / 255) or none; auto: pixel for images, none for bce, "
-        "else standard",
+        "scaling": "standard, minmax, global (all values alike), pixel (x / 255) or none; auto: pixel for images, none for "
+        "bce, else standard",
         "corruption": f"noise on the input: {_of(regularizers.CORRUPTIONS)} or none",
         "corruption_level": "its standard deviation or probability, in scaled space",
         "sparsity": f"penalty on the code: {_of(regularizers.PENALTIES)} or none",
@@ -113,7 +113,9 @@ class Flag:
         try:
             if self.name == "random_state":
                 value is None or parameters.seed_of(value)
-            elif value is not None and self.name in parameters.RULES:  # which model takes None, its own rule says
+            elif (
+                value is not None and self.name in parameters.RULES
+            ):  # which model takes None, its own rule says
                 parameters.RULES[self.name](self.name, value)
         except (TypeError, ValueError) as error:
             raise argparse.ArgumentTypeError(str(error)) from None

@@ -67,12 +67,19 @@ def about_model(path: Path) -> None:
 def sizes(model: Any) -> str:
     """Widths from input to output."""
     topology = model.trainer_.topology
-    if topology.layers[0].in_shape is not None:
-        shapes = [topology.layers[0].in_shape, *(layer.out_shape or layer.n_out for layer in topology.layers)]
-        shapes[topology.n_encoder] = shapes[topology.n_encoder] if topology.is_map else model.n_components_
-        return "-".join(_size(shape) for shape in shapes)
+    first = topology.layers[0]
+    if first.in_shape is not None:
+        outputs = [layer.out_shape or layer.n_out for layer in topology.layers]
+        if topology.variational:  # its layer puts out means and variances
+            outputs[topology.n_encoder - 1] = topology.n_components
+        return "-".join(map(_size, (first.in_shape, *outputs)))
     d, hidden, code = model.n_features_in_, model.hidden_layer_sizes_, model.n_components_
     return "-".join(map(str, (d, *hidden, code, *hidden[::-1], d)))
+
+
+def _size(shape: int | tuple[int, int, int]) -> str:
+    """A width, or height x width x channels."""
+    return str(shape) if isinstance(shape, int) else "x".join(map(str, shape))
 
 
 def scaling(model: Any) -> str:

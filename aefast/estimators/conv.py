@@ -194,7 +194,7 @@ class ConvAutoencoder(GenerativeAutoencoder):
     def image_shape_(self) -> tuple[int, int, int]:
         """(C, H, W) of the images."""
         check_is_fitted(self, "trainer_")
-        height, width, channels = self.trainer_.topology.layers[0].in_shape
+        height, width, channels = self.trainer_.topology.layers[0].in_shape or (1, 1, self.n_features_in_)
         return channels, height, width
 
     @property
@@ -204,7 +204,9 @@ class ConvAutoencoder(GenerativeAutoencoder):
         topology = self.trainer_.topology
         shape = topology.layers[topology.n_encoder - 1].out_shape
         if shape is None:
-            raise AttributeError("code_shape_ is that of a map, but the code is a vector: n_components isn't None")
+            raise AttributeError(
+                "code_shape_ is that of a map, but the code is a vector: n_components isn't None"
+            )
         return shape
 
     @property

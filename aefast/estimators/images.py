@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import checks
+from aefast.convolutional import LAYOUTS
 from aefast.data.rows import file_backed
 from aefast.errors import unknown_name
 
 Shape = tuple[int, ...]
-LAYOUTS = ("channels_first", "channels_last")
 WORDS = ("auto", "signal")
 # An axis of so few beside a longer one is taken for the channels (grey, RGB, RGB with transparency).
 FEW_CHANNELS = 4

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aefast import activations, losses, random, regularizers
 from aefast.backends.numpy import NumpyBackend
 from aefast.data.scaling import Scaling
-from aefast.layers import POOL_CODES, AnyLayer, Pool2d
+from aefast.layers import POOL_CODES, AnyLayer, Layer, Pool2d
 from aefast.topology import Topology
 
 F64 = NDArray[np.float64]
@@ -48,8 +48,8 @@ def importance_weighted(trainer: Any, X: NDArray[Any], n_samples: int) -> NDArra
         z = mean[:, None] + np.exp(0.5 * logvar)[:, None] * noise
         # log p(z) - log q(z|x); the normal's constants cancel.
         log_w = 0.5 * (noise**2 - z**2 + logvar[:, None]).sum(axis=2)
-        r = z.reshape(-1, topology.n_components)
-        r = _forward(topology.layers[topology.n_encoder :], weights, r, logits=loss.on_logits)
+        codes = z.reshape(-1, topology.n_components)
+        r = _forward(topology.layers[topology.n_encoder :], weights, codes, logits=loss.on_logits)
         r = r.reshape(len(x), n_samples, -1)
         log_w -= loss.value(r, np.broadcast_to(x[:, None], r.shape)).sum(axis=2) + constant
         top = log_w.max(axis=1)
@@ -67,7 +67,7 @@ def _forward(layers: Sequence[AnyLayer], weights: Mapping[str, F64], x: F64, *, 
         else:
             w = weights[f"{layer.name}.weight"].reshape(layer.weight_shape[0], -1)
             act = activations.CODES["identity" if logits and layer is layers[-1] else layer.activation]
-            joined = {} if layer.op == "linear" else {"geometry": layer.geometry}
+            joined = {} if isinstance(layer, Layer) else {"geometry": layer.geometry}
             op = getattr(ops, f"{layer.op}_act")
             op(x=x, w=w, b=weights[f"{layer.name}.bias"], act=act, out=out, pre=None, **joined)
         x = out

@@ -11,8 +11,10 @@ import numpy as np
 
 from aefast import activations, backends, checks, losses, optimizers, regularizers, schedules, threads
 from aefast.checks import Check, boolean, choice, integer, real
+from aefast.convolutional import DECODERS, LAYOUTS
 from aefast.data import scaling
 from aefast.estimators import images
+from aefast.layers import POOLS
 
 T = TypeVar("T")
 
@@ -30,8 +32,6 @@ AUTO_RATE_OPTIMIZERS = ("adam", "adamw")
 # The penalty on the weights as a part of the summed loss is a constant, so it fades with the number of values, n d;
 # held-out errors hardly change between half and twice of it. Below the two bounds it would only bias.
 AUTO_DECAY, AUTO_DECAY_ROWS, AUTO_DECAY_FEATURES = 20.0, 100, 40
-DECODERS = ("transpose", "resize")
-POOLS = ("max", "average")
 DTYPES = ("float32", "float64", "bfloat16")
 
 
@@ -154,7 +154,7 @@ RULES: dict[str, Check] = {
     "padding": padding,
     "decoder": choice(DECODERS),
     "pooling": choice(POOLS, none=True),
-    "layout": choice(images.LAYOUTS),
+    "layout": choice(LAYOUTS),
     "variational": boolean,
     "loss": choice(losses.NAMES),
     "reduction": choice(losses.REDUCTIONS, extra=("auto",)),

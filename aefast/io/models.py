@@ -21,7 +21,6 @@ from aefast.regularizers import Corruption
 from aefast.topology import Topology
 
 FORMAT = "aefast-model"
-VERSION = 2
 WEIGHTS = "parameters."
 
 
@@ -105,10 +104,10 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         epoch=trainer.epoch,
         row_shape=list(getattr(estimator, "row_shape_", ())) or None,
     )
-    content = dataclasses.asdict(header)
+    content = headers.plain(header)
     if header.row_shape is None:
         del content["row_shape"]
-    container.write(path, FORMAT, VERSION, content, tensors)
+    container.write(path, FORMAT, headers.version(trainer.topology), content, tensors)
 
 
 def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
@@ -121,7 +120,7 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
         from aefast.estimators import parameters
 
         parameters.check({"backend": backend})  # an argument's fault isn't the file's
-    content, tensors = container.read(path, FORMAT, (VERSION,))
+    content, tensors = container.read(path, FORMAT, headers.VERSIONS)
     with container.blaming(path, FORMAT):
         return _restored(headers.build(Header, content), tensors, backend)
 
