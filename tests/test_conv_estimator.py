@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conv_cases import COLOUR, FLAT, GREY, quick
+from image_cases import COLOUR, FLAT, GREY, quick
 from sklearn.exceptions import NotFittedError
 
 import aefast

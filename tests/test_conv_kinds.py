@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conv_cases import COLOUR, DIGITS, FLAT, GREY, QUICK, quick
+from image_cases import COLOUR, DIGITS, FLAT, GREY, QUICK, quick
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
