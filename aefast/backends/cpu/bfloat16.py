@@ -6,7 +6,11 @@ from types import SimpleNamespace
 from aefast.backends.cpu import LACKS, ops
 from aefast.ops import NAMES
 
-PRODUCTS = ("linear_act", "linear_loss_grad", "linear_loss", "linear_dgrad", "linear_wgrad")
+PRODUCTS = frozenset(
+    f"{op}_{part}"
+    for op in ("linear", "conv2d", "conv_transpose2d")
+    for part in ("act", "loss_grad", "loss", "dgrad", "wgrad")
+)
 
 OPS = SimpleNamespace(
     **{
