@@ -8,6 +8,7 @@ from image_cases import COLOUR, FLAT, GREY, quick
 from sklearn.exceptions import NotFittedError
 
 import aefast
+from aefast.data.scaling import Scaling
 
 # Input ------------------------------------------------------------------------------------------------------------
 
@@ -96,6 +97,18 @@ def test_auto_scaling_suits_the_pixels(X, expected):
     else:
         assert scaling.shift is None and scaling.factor == {"pixel": 1 / 255, None: 1.0}[expected]
     assert quick(loss="bce").fit(GREY).scaling_.factor == 1 / 255
+
+
+def test_global_scaling_weighs_rows_like_copies_of_them():
+    weight = np.arange(300) % 3
+    weighted = Scaling.from_data("global", FLAT, weight)
+    copied = Scaling.from_data("global", np.repeat(FLAT, weight, axis=0))
+    np.testing.assert_allclose(weighted.shift, copied.shift, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale, copied.scale, rtol=1e-12)
+    alone = Scaling.from_data("global", np.full((9, 4), 7.3))
+    assert alone.shift == pytest.approx(7.3, rel=1e-14) and (alone.scale == 1).all()
+    with pytest.raises(ValueError, match="too far to be scaled"):
+        Scaling.from_data("global", np.array([[0.0, 1e200]]))
 
 
 WRONG = [

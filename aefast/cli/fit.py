@@ -20,6 +20,7 @@ Train a model on the rows of DATA and write it to a file.
 
   aefast fit measurements.csv -o model.safetensors --n-components 8 --epochs 100
   aefast fit mnist -o vae.safetensors --model vae --n-components 16 --hidden-layer-sizes 256,64 --loss bce
+  aefast fit photographs/ -o conv.safetensors --model conv --channels 32,64 --n-components 32
 
 Ctrl-C ends the training early: the model is saved as far as it has come."""
 

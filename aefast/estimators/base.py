@@ -30,7 +30,7 @@ def lowest_where_nan(scores: Array) -> Array:
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe):  # type: ignore[misc]
-    """Base of the dense estimators; see `Autoencoder` for the parameters.
+    """Base of the estimators; see `Autoencoder` for the parameters.
 
     A subclass adds its parameters, and through `own_options` and the methods below what they mean.
     """
