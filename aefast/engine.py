@@ -6,6 +6,7 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ Array = NDArray[Any]
 DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.float32}
 # Rows a chunk of inference: at most large enough to amortise the call, small enough to stay in cache.
 INFERENCE_SIZES = (16, 128, 1024)
+# Of what all layers of a chunk put out together, 16 MB in float32: maps are wide, and 1024 rows of them would fill gigabytes.
+INFERENCE_ELEMENTS = 2**22
 # The rows of a batch in their own order, ready for the usual numbers of them; never written.
 IN_ORDER = np.arange(INFERENCE_SIZES[-1])
-INFERENCE_FLOATS = 1 << 22  # 16 MB: beyond, the results of a chunk of fewer rows
 
 
 # Now, and not at the first fit, because `threadpool_limits` reaches only what is loaded by then.
@@ -206,12 +208,12 @@ class Engine:
             found = self._programs[key] = plan, program
         return found
 
-    @property
-    def _chunk(self) -> int:
-        """Rows at a time of inference, so that what they make stays small."""
-        width = 2 * self.topology.n_features + sum(layer.n_out for layer in self.topology.layers)
-        fitting = [size for size in INFERENCE_SIZES if size * width <= INFERENCE_FLOATS]
-        return fitting[-1] if fitting else INFERENCE_SIZES[0]
+    @cached_property
+    def _chunk_rows(self) -> int:
+        """The most rows that inference does at once."""
+        width = sum(layer.n_out for layer in self.topology.layers)
+        fitting = (n for n in reversed(INFERENCE_SIZES) if n * width <= INFERENCE_ELEMENTS)
+        return next(fitting, INFERENCE_SIZES[0])
 
     def _inference_state(self) -> backends.State:
         return self._state if self._state.ema is None else backends.State(self._state.ema, self._state.grads)

@@ -99,7 +99,7 @@ class Inference(Engine):
     def _chunks(
         self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None
     ) -> dict[str, Array]:
-        n, batch = len(rows), min(self._chunk, len(rows))
+        n, batch = len(rows), min(self._chunk_rows, len(rows))
         _, program = self._program(purpose, batch)
         feed = self._feed(rows, in_order(n), None, 0, scaled=purpose != "decode")
         if noise is not None:
