@@ -64,9 +64,12 @@ BUGS = {
     "a leaky ReLU": _edit("z = np.maximum(z, 0)", "z = np.maximum(z, 0.01 * z)"),
     "no slope of the sigmoid": _edit("delta *= r * (1 - r)", "pass"),
     "the sigmoid's slope at another point": _edit("delta *= r * (1 - r)", "delta *= x * (1 - x)"),
-    "a last layer without bias gradient": _edit("delta.sum(axis=0), *grads", "0 * delta.sum(axis=0), *grads"),
+    "a last layer without bias gradient": _edit(
+        "product.bias_gradient(delta), *grads", "0 * product.bias_gradient(delta), *grads"
+    ),
     "the last row of the batch left out": _edit(
-        "delta.T @ activations[i]", "delta[:-1].T @ activations[i][:-1]"
+        "product.weight_gradient(delta, activations[i])",
+        "product.weight_gradient(delta[:-1], activations[i][:-1])",
     ),
     "eps inside of the root": _edit(
         "np.sqrt(second[i] / dtype(c2)) + dtype(nets.EPS)", "np.sqrt(second[i] / dtype(c2) + dtype(nets.EPS))"
