@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import machine, nets, peak, reference, report
 from bench.contenders import CONTENDERS, of
+from bench.data import data
 from bench.turns import Worker, rounds
 
 FEWEST_ROUNDS = 3
@@ -69,7 +70,7 @@ def measure(net: nets.AnyNet, arguments: argparse.Namespace, budget: float) -> d
     with tempfile.TemporaryDirectory() as folder:
         try:
             meter_says = meter.hear()
-            x = nets.data(net)
+            x = data(net)
             path = Path(folder) / "data.npy"
             np.save(path, x)
             truths = {reference.USUAL: reference.truth(net, x)}

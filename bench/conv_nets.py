@@ -55,7 +55,7 @@ class ConvNet:
     batch: int
     kind: str = ""
     family: str = "conv"
-    gain: float = 3.0**0.5  # the variance of a sum of fan-in inputs of mean square 1 is 1
+    gain: float = 1.0
 
     @property
     def name(self) -> str:
@@ -101,7 +101,7 @@ class ConvNet:
 
     @property
     def n_check_steps(self) -> int:
-        """The fewest: their rows are not looked through for kinks, and 13 steps of the smallest net met one."""
+        """The fewest: rows are clear of kinks for the initial weights, and 13 steps of the smallest net met one."""
         return epochs.FEWEST_STEPS
 
 
@@ -115,9 +115,10 @@ class Single:
     batch: int
     kind: str = ""
     family: str = "layer"
-    gain: float = 3.0**0.5
+    gain: float = 1.0
     n_batches: int = 1
     n_check_steps: int = 1
+    rectified: tuple[bool, ...] = (False,)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,6 @@ like the others. Nets of another kind (`KINDS`) are aefast's alone. Convolutiona
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,6 @@ from bench.products import Dense, bound
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 LEARNING_RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
-# Rows that are looked at together for kinks: two float64 matrices of them and the widest layer fit into memory.
-ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -173,49 +170,3 @@ def initial(net: AnyNet) -> Layers:
         w = rng.uniform(-limit, limit, product.weight_shape).astype(np.float32)
         layers.append((w, rng.uniform(-limit, limit, product.n_bias).astype(np.float32)))
     return layers
-
-
-def data(net: AnyNet) -> NDArray[np.float32]:
-    """(n_batches * B, w0) float32 in (0, 1) of rank 8, so that the nets have something to learn.
-
-    The rows that are checked are clear of the ReLU's kink (`clear_of_kinks`): others are replaced. Not so for convolutions: a
-    weight of theirs sees thousands of pixels, and one on the other side of its kink is no part of its gradient that counts.
-    """
-    rows = _rows(net)
-    x = next(rows)
-    layers = initial(net)
-    checked = net.n_check_steps * net.batch if net.family == "dense" and net.kind == PLAIN else 0
-    for start in range(0, checked, ROWS_AT_ONCE):
-        part = x[start : min(start + ROWS_AT_ONCE, checked)]
-        bad = np.flatnonzero(~clear_of_kinks(layers, part))
-        while len(bad):
-            part[bad] = next(rows)[: len(bad)]
-            bad = bad[~clear_of_kinks(layers, part[bad])]
-    return x
-
-
-def clear_of_kinks(layers: Layers, x: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n,): no hidden pre-activation z of the row is so close to 0 that float32 may see its other side.
-
-    A float32 sum of M products errs by about sqrt(M) u (|x| |w| + |b|) at most, u = 2^-24 (Higham & Mary 2019). A unit on
-    the other side of its kink for a single row is a wrong step where that row is the only one that it is alive for:
-    Adam's first steps have the same length for any gradient.
-    """
-    h, clear = x.astype(np.float64), np.ones(len(x), bool)
-    for w, b in [(w.astype(np.float64), b.astype(np.float64)) for w, b in layers[:-1]]:
-        z = h @ w.T + b
-        error = np.sqrt(w.shape[1]) * 2.0**-24 * (h @ np.abs(w).T + np.abs(b))
-        clear &= np.all(np.abs(z) > error, axis=1)
-        h = np.maximum(z, 0.0)
-    return clear
-
-
-def _rows(net: AnyNet) -> Iterator[NDArray[np.float32]]:
-    """The data's rows first, then batches of others of the same distribution."""
-    rng = np.random.default_rng(1)
-    n, d = net.n_batches * net.batch, net.n_features
-    factors = rng.standard_normal((n, 8), np.float32)
-    basis = rng.standard_normal((8, d), np.float32)
-    while True:
-        yield (1.0 / (1.0 + np.exp(-(factors @ basis)))).astype(np.float32)
-        factors = rng.standard_normal((ROWS_AT_ONCE, 8), np.float32)

@@ -17,7 +17,7 @@ from bench import nets
 
 Array = NDArray[Any]
 # A contender's losses must follow the reference's within this part of what the loss changed on the way, its
-# parameters within this part of the way that they went. On rows clear of kinks (`nets.data`) float32 peers were seen at up to
+# parameters within this part of the way that they went. On rows clear of kinks (`bench.data`) float32 peers were seen at up to
 # 2e-5 and 6e-4 (Keras, whose powers of beta are float32 ones); a forgotten bias correction or bias gradient is beyond 0.1.
 LOSS_TOLERANCE, WAY_TOLERANCE = 1e-4, 0.005
 
@@ -94,25 +94,37 @@ def truth(
         return _of_a_layer(net, x, dtype)
     if net.kind != nets.PLAIN:
         return _by_own_reference(net, x, dtype)
-    start = [array for layer in nets.initial(net) for array in layer]
-    params = [array.astype(dtype) for array in start]
-    first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
-    losses = []
-    for t in range(1, net.n_check_steps + 1):
-        rows = x[(t - 1) * net.batch : t * net.batch].astype(dtype)
-        loss, grads = _loss_and_gradients(net, params, rows, formula)
-        losses.append(loss)
-        c1, c2 = 1 - nets.BETA1**t, 1 - nets.BETA2**t
+    run = Run(net, dtype, formula)
+    batches = [x[i * net.batch : (i + 1) * net.batch] for i in range(net.n_check_steps)]
+    losses = [run.step(batch) for batch in batches]
+    return Truth(losses, run.start, run.params)
+
+
+class Run:
+    """Steps from the initial weights, computed in `dtype`; `params` are [w, b, w, b, ...]."""
+
+    def __init__(self, net: nets.Net | nets.ConvNet, dtype: Any, formula: Formula = USUAL) -> None:
+        self.net, self.dtype, self.formula, self.t = net, dtype, formula, 0
+        self.start = [array for layer in nets.initial(net) for array in layer]
+        self.params = [array.astype(dtype) for array in self.start]
+        self.first, self.second = ([np.zeros_like(p) for p in self.params] for _ in range(2))
+
+    def step(self, batch: NDArray[np.float32]) -> float:
+        """The loss before the step."""
+        dtype, first, second = self.dtype, self.first, self.second
+        loss, grads = _loss_and_gradients(self.net, self.params, batch.astype(dtype), self.formula)
+        self.t += 1
+        c1, c2 = 1 - nets.BETA1**self.t, 1 - nets.BETA2**self.t
         for i, g in enumerate(grads):
             first[i] += dtype(1 - nets.BETA1) * (g - first[i])
             second[i] += dtype(1 - nets.BETA2) * (g * g - second[i])
             root = (
                 (np.sqrt(second[i]) + dtype(nets.EPS)) / dtype(c2**0.5)
-                if formula.eps_hat
+                if self.formula.eps_hat
                 else np.sqrt(second[i] / dtype(c2)) + dtype(nets.EPS)
             )
-            params[i] -= dtype(nets.LEARNING_RATE) * first[i] / dtype(c1) / root
-    return Truth(losses, start, params)
+            self.params[i] -= dtype(nets.LEARNING_RATE) * first[i] / dtype(c1) / root
+        return loss
 
 
 def float32_alone(net: nets.AnyNet, x: NDArray[np.float32], true: Truth) -> tuple[float, float]:
