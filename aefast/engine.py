@@ -78,7 +78,11 @@ class Engine:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """Copies by name: "encoder.0.weight" (N, M), "encoder.0.bias" (N,), ..."""
+        """Copies by name: "encoder.0.weight" (N, M), "encoder.0.bias" (N,), ...
+
+        A convolution's weight is (out_channels, kernel_height, kernel_width, channels / groups), its bias that of each
+        channel that it puts out; see `aefast.geometry.Geometry`.
+        """
         return {name: view.copy() for name, view in self.views(self._state.params).items()}
 
     @property
@@ -165,11 +169,11 @@ class Engine:
     def _initialise(self) -> None:
         views = self.views(self._state.params)
         for number, layer in enumerate(self.topology.layers):
-            if layer.tied_to is None:
+            if layer.weight_shape is not None and layer.tied_to is None:
                 gain = activations.get(layer.activation).gain
-                bound = gain * math.sqrt(6.0 / (layer.n_in + layer.n_out))
-                shape = (layer.n_out, layer.n_in)
-                views[f"{layer.name}.weight"][...] = random.initial_weight(shape, bound, self.seed, number)
+                bound = gain * math.sqrt(6.0 / sum(layer.fans))
+                weight = random.initial_weight(layer.weight_shape, bound, self.seed, number)
+                views[f"{layer.name}.weight"][...] = weight
         if self._state.ema is not None:
             self._state.ema[...] = self._state.params
 
@@ -194,7 +198,7 @@ class Engine:
             state = self._state if purpose == "train" else self._inference_state()
             program = self._backend.bind(plan, state, self.n_threads)
             if self.feature_weight is not None and "feature_weight" in plan.buffers:
-                program.buffer("feature_weight")[...] = self.feature_weight
+                program.buffer("feature_weight")[...] = self.topology.channels_last(self.feature_weight)
             found = self._programs[key] = plan, program
         return found
 
@@ -212,8 +216,5 @@ def _writeable(array: Array) -> Array:
 
 
 def _view(flat: Array, p: Parameter) -> Array:
-    size = p.rows * p.cols
-    if p.vector:
-        return flat[p.offset : p.offset + size]
-    block = flat[p.offset : p.offset + size]
-    return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.rows, p.cols)
+    block = flat[p.offset : p.offset + p.rows * p.cols]
+    return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.shape)

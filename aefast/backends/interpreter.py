@@ -146,7 +146,10 @@ class InterpretedProgram:
 
     def _bind(self, call: Call, batch: int) -> _BoundCall:
         views = {name: None if ref is None else self._view(ref, batch) for name, ref in call.args.items()}
-        return _BoundCall(getattr(self._ops, call.op), {**views, **call.attrs})
+        fixed: dict[str, Any] = {**views, **call.attrs}
+        if call.geometry is not None:
+            fixed["geometry"] = call.geometry
+        return _BoundCall(getattr(self._ops, call.op), fixed)
 
     def _view(self, ref: Ref, batch: int) -> Array:
         """A matrix, or a vector (n,) where the ref has one row and isn't a matrix of batch rows or weights."""

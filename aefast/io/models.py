@@ -21,7 +21,6 @@ from aefast.regularizers import Corruption
 from aefast.topology import Topology
 
 FORMAT = "aefast-model"
-VERSION = 2
 WEIGHTS = "parameters."
 
 
@@ -103,7 +102,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         weight_decay=trainer.settings.weight_decay,
         epoch=trainer.epoch,
     )
-    container.write(path, FORMAT, VERSION, dataclasses.asdict(header), tensors)
+    container.write(path, FORMAT, headers.version(trainer.topology), headers.plain(header), tensors)
 
 
 def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
@@ -116,7 +115,7 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
         from aefast.estimators import parameters
 
         parameters.check({"backend": backend})  # an argument's fault isn't the file's
-    content, tensors = container.read(path, FORMAT, (VERSION,))
+    content, tensors = container.read(path, FORMAT, headers.VERSIONS)
     with container.blaming(path, FORMAT):
         return _restored(headers.build(Header, content), tensors, backend)
 

@@ -36,12 +36,16 @@ void Program::run_update(const Step& step, double clip, const Team& team) {
                     update_->ema, tile.begin, tile.end);
     panels_.pack(kernels_, buffers_.params, tile);
   }
+  if (!panels_.convolutions()) return;
+  team.barrier.wait();  // whose pieces are of other shapes than the tiles
+  panels_.pack_convolutions(kernels_, buffers_.params, team.thread, team.size);
 }
 
 void Program::pack_all(const Team& team) {
   size_t begin, end;
   panels_.share(team.thread, team.size, &begin, &end);
   for (size_t i = begin; i < end; ++i) panels_.pack(kernels_, buffers_.params, panels_.tiles()[i]);
+  panels_.pack_convolutions(kernels_, buffers_.params, team.thread, team.size);
 }
 
 void Program::prepare_input(const Feed& feed, int64_t start, int64_t stop, bool wanted) {
@@ -84,7 +88,7 @@ void Program::train(Run& run, const Team& team) {
     bool finite = std::isfinite(loss);
     for (const BoundCall* call : normed_) {
       double partials[2];
-      sum_norms(call->row_square_norm, call->delta.cols, partials);
+      sum_norms(call->row_square_norm, call->gradient_rows, partials);
       square_norm += partials[0];
       finite = finite && partials[1] == 0.0;
       if (team.thread == 0) std::copy(partials, partials + 2, call->partials);
@@ -116,8 +120,8 @@ void Program::check_feed(const Feed& feed, int64_t start, int64_t stop) const {
 }
 
 void Program::make_scratch(int team) {
-  if (!rows_only_ && team > scratch_threads_) {
-    scratch_ = aligned_floats(team * kernels_.gradient_scratch);
+  if (scratch_floats_ > 0 && team > scratch_threads_) {
+    scratch_ = aligned_floats(team * scratch_floats_);
     scratch_threads_ = team;
   }
 }
@@ -181,7 +185,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
     if (look_at_weights) check_input_weights(team);
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
     if (team.thread != 0) return;
-    for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->delta.cols, call->partials);
+    for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->gradient_rows, call->partials);
   });
   return run.given_up.load() ? Status::interrupted : Status::done;
 }

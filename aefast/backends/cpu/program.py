@@ -84,7 +84,9 @@ class CpuProgram:
 
 def _call(call: Call) -> dict[str, Any]:
     args = {name: _ref(ref) for name, ref in call.args.items() if ref is not None}
-    return {"op": call.op, "args": args, "attrs": {name: float(value) for name, value in call.attrs.items()}}
+    geometry = {} if call.geometry is None else vars(call.geometry)
+    attrs = {name: float(value) for name, value in {**call.attrs, **geometry}.items()}
+    return {"op": call.op, "args": args, "attrs": attrs}
 
 
 def _ref(ref: Ref) -> tuple[str, int, int, int, int, int]:
