@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -161,16 +160,21 @@ def _entries(callbacks: Any, models: list[Any]) -> list[Any]:
 def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Data]:
     """What each model reads, checked once: one object where the weights are the same too."""
     per_model = sample_weight is not None and np.ndim(sample_weight) == 2
-    data = training.read(models[0], X, None if per_model else sample_weight, X_val)
+    by_kind: dict[object, Data] = {}
+    for model in models:  # some kinds take images for rows, and no sparse rows
+        kind = type(model)._read
+        if kind not in by_kind:
+            by_kind[kind] = training.read(model, X, None if per_model else sample_weight, X_val)
+    found = [by_kind[type(model)._read] for model in models]
     if not per_model:
-        return [data] * len(models)
+        return found
     if len(sample_weight) != len(models):
         raise ValueError(
             f"sample_weight must have shape (n,) or ({len(models)}, n), a row for each estimator, but has shape "
             f"{np.shape(sample_weight)}"
         )
     made = []
-    for i, weights in enumerate(np.asarray(sample_weight)):
+    for i, (data, weights) in enumerate(zip(found, np.asarray(sample_weight), strict=True)):
         try:
             own = as_weights(weights, len(data.X))
         except (TypeError, ValueError) as error:
@@ -193,19 +197,13 @@ def _tasks(
         try:
             model._check_parameters()
             seed = parameters.seed_of(model.random_state)
+            cost = model._cost(X, read.X.shape[1]) * len(read.X) * int(model.epochs)
         except (TypeError, ValueError) as error:
             failures[i] = error
             continue
-        cost, reads = _cost(model, *read.X.shape), _reads(model, read, seed)
+        reads = _reads(model, read, seed)
         tasks.append(Task(i, model, X, read, watchers[i], seed, cost, reads))
     return tasks
-
-
-def _cost(model: Any, n: int, d: int) -> float:
-    """Weights x rows x epochs: the work in the products, but for a factor."""
-    n_components, hidden = model._widths(d)
-    widths = (d, *hidden, n_components)
-    return 2.0 * sum(map(math.prod, itertools.pairwise(widths))) * n * int(model.epochs)
 
 
 def _reads(model: Any, data: Data, seed: int) -> object:
@@ -219,7 +217,7 @@ def _reads(model: Any, data: Data, seed: int) -> object:
     held_out = float(model.validation_fraction) if model.early_stopping and data.X_val is None else None
     return (
         *(id(data), seed, bool(model.shuffle), auto, batch, held_out),
-        *(model._scaling_name(), model.dtype, model.backend),
+        *(model._scaling_name(X), model.dtype, model.backend),
     )
 
 
