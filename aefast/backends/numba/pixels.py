@@ -9,8 +9,9 @@ import numpy as np
 from aefast.backends.numba.intrinsics import row, select
 from aefast.backends.numba.jit import INT, MATRIX, OUT_MATRIX, OUT_ROWS, OUT_VECTOR, ROWS, kernel
 from aefast.backends.numba.windows import add, clear, copy, inside, unpacked
+from aefast.layers import POOL_CODES
 
-MAX, AVERAGE = 0, 1
+MAX, AVERAGE = (POOL_CODES[name] for name in ("max", "average"))
 TILE = 16
 
 

@@ -2,12 +2,13 @@
 
 `Geometry` says what fits to what; rows are flat, channels last. A tap (i, j) joins the pixels (y stride_y + i dilation_y -
 pad_top, ...) of the image with the pixels (y, ...) of the map, where both exist. All sums run over the taps in the weight's
-order, in the arrays' dtype.
+order, in the arrays' dtype. An array-like with rules of its own for sums registers them with the three products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import singledispatch
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +66,8 @@ def maps(x: Array, g: Geometry) -> Array:
     return x.reshape(-1, *g.map_shape)
 
 
-def convolved(x: Array, w: Array, g: Geometry) -> Array:
+@singledispatch
+def convolved(x: Any, w: Any, g: Geometry) -> Any:
     """Images to maps (B, map_size), without the bias."""
     image, weight = images(x, g), w.reshape(g.weight_shape)
     out = np.zeros((len(x), *g.map_shape), x.dtype)
@@ -75,7 +77,8 @@ def convolved(x: Array, w: Array, g: Geometry) -> Array:
     return out.reshape(len(x), -1)
 
 
-def transposed(x: Array, w: Array, g: Geometry) -> Array:
+@singledispatch
+def transposed(x: Any, w: Any, g: Geometry) -> Any:
     """Maps to images (B, image_size), without the bias: what each pixel of a map gives to the image."""
     map_, weight = maps(x, g), w.reshape(g.weight_shape)
     out = np.zeros((len(x), *g.image_shape), x.dtype)
@@ -85,7 +88,8 @@ def transposed(x: Array, w: Array, g: Geometry) -> Array:
     return out.reshape(len(x), -1)
 
 
-def weight_gradient(map_: Array, image: Array, g: Geometry) -> Array:
+@singledispatch
+def weight_gradient(map_: Any, image: Any, g: Geometry) -> Any:
     """(out_channels, K) of a convolution whose map's gradient is `map_`, or a transposed one whose image's is `image`."""
     out = np.zeros(g.weight_shape, map_.dtype)
     for tap in taps(g):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,49 @@ def _largest(image: Array, g: Geometry) -> Array:
 
 
 def _counts(g: Geometry) -> Array:
-    """(1, out_height, out_width, 1) pixels of each window that lie inside the image."""
-    counts = np.zeros((1, g.out_height, g.out_width, 1))
-    for tap in taps(g):
-        counts[tap.map] += 1
+    """(map_size,) pixels of each window that lie inside the image."""
+    counts: Array = window_sums(np.ones((1, g.image_size)), g)[0]
     return counts
+
+
+@singledispatch
+def window_sums(x: Any, g: Geometry) -> Any:
+    """Rows of maps (B, map_size): the sum of each window's pixels inside the image."""
+    total = np.zeros((len(x), *g.map_shape), x.dtype)
+    for tap in taps(g):
+        total[tap.map] += images(x, g)[tap.image]
+    return total.reshape(len(x), -1)
+
+
+@singledispatch
+def pixel_sums(x: Any, g: Geometry) -> Any:
+    """Rows of images (B, image_size): the sum of what each pixel's windows have in the map."""
+    total = np.zeros((len(x), *g.image_shape), x.dtype)
+    for tap in taps(g):
+        total[tap.image] += maps(x, g)[tap.map]
+    return total.reshape(len(x), -1)
+
+
+@singledispatch
+def to_largest(x: Any, image: Any, g: Geometry) -> Any:
+    """Rows of images (B, image_size): what the map x has, at the first maximum of each window of `image`; summed."""
+    pixels, total = images(image, g), np.zeros((len(x), *g.image_shape), x.dtype)
+    top = _largest(pixels, g)
+    open_ = np.ones(top.shape, bool)  # windows whose maximum hasn't been met yet
+    for tap in taps(g):
+        pixel, largest = pixels[tap.image], top[tap.map]
+        hit = open_[tap.map] & ((pixel == largest) | (np.isnan(pixel) & np.isnan(largest)))
+        open_[tap.map] &= ~hit
+        total[tap.image] += np.where(hit, maps(x, g)[tap.map], 0)
+    return total.reshape(len(x), -1)
 
 
 def pool2d(x: Array, kind: int, out: Array, geometry: Geometry) -> None:
     """out = each window's largest pixel, or the average of those inside the image; a NaN in it makes it NaN."""
-    image = images(x, geometry)
     if POOLS[kind] == "max":
-        out[...] = _largest(image, geometry).reshape(out.shape)
-        return
-    total = np.zeros((len(x), *geometry.map_shape), out.dtype)
-    for tap in taps(geometry):
-        total[tap.map] += image[tap.image]
-    out[...] = (total / _counts(geometry).astype(out.dtype)).reshape(out.shape)
+        out[...] = _largest(images(x, geometry), geometry).reshape(out.shape)
+    else:
+        out[...] = window_sums(x, geometry) / _counts(geometry).astype(out.dtype)
 
 
 def pool2d_dgrad(
@@ -54,21 +81,11 @@ def pool2d_dgrad(
     geometry: Geometry,
 ) -> None:
     """out = (unpooled + extra) * act'(saved); a window's delta goes to its first maximum (of x), or in equal parts."""
-    image, share = images(x, geometry), maps(delta, geometry)
-    unpooled = np.zeros(image.shape, out.dtype)
     if POOLS[kind] == "max":
-        top = _largest(image, geometry)
-        open_ = np.ones(top.shape, bool)  # windows whose maximum hasn't been met yet
-        for tap in taps(geometry):
-            pixel, largest = image[tap.image], top[tap.map]
-            hit = open_[tap.map] & ((pixel == largest) | (np.isnan(pixel) & np.isnan(largest)))
-            open_[tap.map] &= ~hit
-            unpooled[tap.image] += np.where(hit, share[tap.map], 0)
+        unpooled = to_largest(delta, x, geometry)
     else:
-        share = share / _counts(geometry).astype(out.dtype)
-        for tap in taps(geometry):
-            unpooled[tap.image] += share[tap.map]
-    finish.dgrad(unpooled.reshape(out.shape), act, saved, extra, out)
+        unpooled = pixel_sums(delta / _counts(geometry).astype(out.dtype), geometry)
+    finish.dgrad(unpooled, act, saved, extra, out)
 
 
 def upsample2d(x: Array, out: Array, geometry: Geometry) -> None:
@@ -81,10 +98,7 @@ def upsample2d_dgrad(
     delta: Array, act: int, saved: Array | None, extra: Array | None, out: Array, geometry: Geometry
 ) -> None:
     """out = (sums of delta over each pixel's block + extra) * act'(saved)."""
-    sums = np.zeros((len(delta), *geometry.map_shape), out.dtype)
-    for tap in taps(geometry):
-        sums[tap.map] += images(delta, geometry)[tap.image]
-    finish.dgrad(sums.reshape(out.shape), act, saved, extra, out)
+    finish.dgrad(window_sums(delta, geometry), act, saved, extra, out)
 
 
 def transpose_rows(x: Array, n: int, out: Array) -> None:
