@@ -224,9 +224,10 @@ class Topology:
         weighted = (layer for layer in reversed(self.layers[: self.n_encoder]) if layer.weight_shape)
         return next((layer.activation for layer in weighted), "identity")
 
-    def channels_last(self, features: NDArray[Any]) -> NDArray[Any]:
-        """(d,) of the data's order, such as weights of features, in the order in which the layers have them."""
-        return features.reshape(self.channels_first or 1, -1).T.ravel()
+    def channels_last(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """(..., d) of the data's order, rows or weights of features, in the order in which the layers have them."""
+        images = rows.reshape(*rows.shape[:-1], self.channels_first or 1, -1)
+        return images.swapaxes(-1, -2).reshape(rows.shape)
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
