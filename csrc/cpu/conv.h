@@ -37,8 +37,9 @@ struct Plan {
   // Many groups of few destination channels: lanes are destination channels of any group, and a scratch pixel holds
   // for each channel of a group one source channel per lane.
   bool lanes;
-  // Few destination channels: lanes are neighbouring pixels, scratch holds plane after plane, and k runs over channels
-  // first. Lanes go on through the border from row to row, and what they sum there is left out.
+  // Few destination channels: lanes are neighbouring pixels, scratch holds plane after plane, and k runs over rows of
+  // the kernel first, then columns, then channels. Lanes go on through the border from row to row, and what they sum
+  // there is left out.
   bool planar;
   int64_t products;            // one after the other: groups, or 1
   int64_t columns;             // of each
@@ -59,7 +60,8 @@ AEFAST_INLINE int64_t window(const Axis& axis, int64_t cells) {
 // Heights of tiles that cut n rows evenly: none too short to hide the multiply-add's latency.
 struct Tiles {
   int64_t height, higher;  // the first `higher` have one row more
-  explicit Tiles(int64_t n) : height(n / larger(1, ceil_div(n, MR))), higher(n % larger(1, ceil_div(n, MR))) {}
+  explicit Tiles(int64_t n, int64_t most = MR)
+      : height(n / larger(1, ceil_div(n, most))), higher(n % larger(1, ceil_div(n, most))) {}
   int64_t next() { return higher-- > 0 ? height + 1 : height; }
 };
 
@@ -105,8 +107,10 @@ struct Strides {
 };
 Strides scratch_strides(const Plan& plan);
 
-// Zero-bordered source pixels of a block, rounded to bfloat16 on request.
-void copy_source(const Plan& plan, const Block& block, Matrix source, bool rounded, float* to, Strides strides);
+// Zero-bordered source pixels of a block, rounded to bfloat16 on request. Without `borders` those of planes stand there
+// already.
+void copy_source(const Plan& plan, const Block& block, Matrix source, bool rounded, bool borders, float* to,
+                 Strides strides);
 // The places of a phase's cells, in the source and in the destination, relative to the block; returns how many.
 int64_t place_cells(const Plan& plan, const Block& block, const Phase& y, const Phase& x, Strides source, Strides dest,
                     int64_t* rows, int64_t* at);
@@ -120,6 +124,12 @@ using ConvMicro = void (*)(const float* a, const int64_t* row, const int64_t* st
                            float* out, const int64_t* at, const float* bias, bool resume);
 extern const ConvMicro conv_broadcast[MR + 1], conv_lanes[MR + 1], conv_pixels[MR + 1];
 extern const int64_t tile_rows[MR];  // i * NR: `at` of a tile by itself
+
+// out[i * out_row + j] (+)= sum_k sum_t a[(i + t) * a_row + step[k * taps] + j] * b[k * taps + t]; [taps][rows].
+using ConvRows = void (*)(const float* a, int64_t a_row, const int64_t* step, int64_t count, const float* b, float* out,
+                          int64_t out_row, bool resume);
+constexpr int ROW_TAPS = 4;
+extern const ConvRows conv_rows_of[ROW_TAPS + 1][MR + 1];
 
 // What becomes of the sums: `run` gets `count` of batch row `row` from flat feature `feature` on, in ascending order.
 struct Strip {

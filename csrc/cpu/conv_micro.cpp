@@ -51,6 +51,45 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
   }
 }
 
+// In a register: GCC would load again for every use.
+AEFAST_INLINE void keep(F& x) {
+#if defined(AEFAST_SIMDE)
+  (void)x;
+#elif defined(AEFAST_ISA_avx512_emulated)
+  asm("" : "+x"(x.a.v), "+x"(x.b.v));
+#elif defined(__x86_64__)
+  asm("" : "+v"(x.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x.v));
+#endif
+}
+
+// A vector of source pixels is loaded once for all `taps` rows of the kernel: it belongs to another output row for
+// each.
+template <int taps, int rows>
+void conv_rows(const float* a, int64_t a_row, const int64_t* step, int64_t count, const float* b, float* out,
+               int64_t out_row, bool resume) {
+  F sum[rows][NV];
+  AEFAST_UNROLL for (int i = 0; i < rows; ++i) { AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = F(0.0); }
+  for (const int64_t* last = step + count * taps; step < last; step += taps, b += taps) {
+    const float* from = a + *step;
+    F weight[taps];
+    AEFAST_UNROLL for (int t = 0; t < taps; ++t) weight[t] = splat(b + t);
+    AEFAST_UNROLL for (int r = 0; r < rows + taps - 1; ++r, from += a_row) {
+      AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
+        F stream = load(from + v * W);
+        keep(stream);
+        AEFAST_UNROLL for (int t = 0; t < taps; ++t) {
+          if (r - t >= 0 && r - t < rows) sum[r - t][v] = fma(stream, weight[t], sum[r - t][v]);
+        }
+      }
+    }
+  }
+  AEFAST_UNROLL for (int i = 0; i < rows; ++i, out += out_row) {
+    AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(out + v * W, resume ? load(out + v * W) + sum[i][v] : sum[i][v]);
+  }
+}
+
 }  // namespace
 
 #if defined(AEFAST_ISA_avx2)
@@ -62,11 +101,20 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
    conv_micro<Operands::operands, 4>, \
    conv_micro<Operands::operands, 5>, \
    conv_micro<Operands::operands, 6>}
+#define AEFAST_CONV_ROWS(taps) \
+  {nullptr,                    \
+   conv_rows<taps, 1>,         \
+   conv_rows<taps, 2>,         \
+   conv_rows<taps, 3>,         \
+   conv_rows<taps, 4>,         \
+   conv_rows<taps, 5>,         \
+   conv_rows<taps, 6>}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR, 4 * NR, 5 * NR};
 #elif defined(AEFAST_ISA_baseline)
 #define AEFAST_CONV_MICRO(operands)                                                                                  \
   {nullptr, conv_micro<Operands::operands, 1>, conv_micro<Operands::operands, 2>, conv_micro<Operands::operands, 3>, \
    conv_micro<Operands::operands, 4>}
+#define AEFAST_CONV_ROWS(taps) {nullptr, conv_rows<taps, 1>, conv_rows<taps, 2>, conv_rows<taps, 3>, conv_rows<taps, 4>}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR};
 #else
 #define AEFAST_CONV_MICRO(operands)   \
@@ -79,11 +127,23 @@ const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR};
    conv_micro<Operands::operands, 6>, \
    conv_micro<Operands::operands, 7>, \
    conv_micro<Operands::operands, 8>}
+#define AEFAST_CONV_ROWS(taps) \
+  {nullptr,                    \
+   conv_rows<taps, 1>,         \
+   conv_rows<taps, 2>,         \
+   conv_rows<taps, 3>,         \
+   conv_rows<taps, 4>,         \
+   conv_rows<taps, 5>,         \
+   conv_rows<taps, 6>,         \
+   conv_rows<taps, 7>,         \
+   conv_rows<taps, 8>}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR, 4 * NR, 5 * NR, 6 * NR, 7 * NR};
 #endif
 
 const ConvMicro conv_broadcast[MR + 1] = AEFAST_CONV_MICRO(broadcast);
 const ConvMicro conv_lanes[MR + 1] = AEFAST_CONV_MICRO(lanes);
 const ConvMicro conv_pixels[MR + 1] = AEFAST_CONV_MICRO(pixels);
+const ConvRows conv_rows_of[ROW_TAPS + 1][MR + 1] = {
+    {}, AEFAST_CONV_ROWS(1), AEFAST_CONV_ROWS(2), AEFAST_CONV_ROWS(3), AEFAST_CONV_ROWS(4)};
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -56,14 +56,17 @@ void pack_columns(const Weights& weights, const Phase& y, const Phase& x, int64_
   }
 }
 
-// Planes: a destination channel's k, channels first.
+// Planes: a destination channel's k.
 void pack_planes(const Weights& weights, const Phase& y, const Phase& x, int64_t channel, float* to) {
   const Plan& plan = weights.plan;
-  const int64_t taps = y.taps * x.taps;
-  for (int64_t t = 0; t < taps; ++t) {
-    const int64_t ky = kernel_at(plan.y, y.origin, y.first + t / x.taps * y.spacing);
-    const int64_t kx = kernel_at(plan.x, x.origin, x.first + t % x.taps * x.spacing);
-    for (int64_t q = 0; q < plan.group_depth; ++q) to[q * taps + t] = *weights.at(ky, kx, 0, q, channel);
+  for (int64_t i = 0; i < y.taps; ++i) {
+    const int64_t ky = kernel_at(plan.y, y.origin, y.first + i * y.spacing);
+    for (int64_t j = 0; j < x.taps; ++j) {
+      const int64_t kx = kernel_at(plan.x, x.origin, x.first + j * x.spacing);
+      for (int64_t q = 0; q < plan.group_depth; ++q) {
+        to[(q * x.taps + j) * y.taps + i] = *weights.at(ky, kx, 0, q, channel);
+      }
+    }
   }
 }
 

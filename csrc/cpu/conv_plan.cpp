@@ -234,14 +234,15 @@ void clear(float* p, int64_t n) { __builtin_memset(p, 0, size_t(n) * sizeof(floa
 
 }  // namespace
 
-void copy_source(const Plan& plan, const Block& block, Matrix source, bool rounded, float* to, Strides strides) {
+void copy_source(const Plan& plan, const Block& block, Matrix source, bool rounded, bool borders, float* to,
+                 Strides strides) {
   const int64_t rows = window(plan.y, block.rows), cols = window(plan.x, block.cols);
   const int64_t top = block.top * plan.y.source_step + plan.y.first;
   const int64_t left = block.left * plan.x.source_step + plan.x.first;
   const int64_t begin = smaller(cols, larger(0, -left)), end = larger(begin, smaller(cols, plan.x.source - left));
   for (int64_t b = 0; b < block.images; ++b) {
     const float* image = source.data + (block.image + b) * source.row_stride;
-    if (plan.planar) clear(to + b * strides.image, strides.image);
+    if (plan.planar && borders) clear(to + b * strides.image, strides.image);
     for (int64_t r = 0; r < rows; ++r) {
       float* row = to + b * strides.image + r * strides.row;
       const int64_t y = top + r;
@@ -284,13 +285,13 @@ int64_t place_cells(const Plan& plan, const Block& block, const Phase& y, const 
 }
 
 void place_steps(const Plan& plan, const Phase& y, const Phase& x, Strides source, int64_t* steps) {
-  const int64_t taps = y.taps * x.taps, depth = plan.group_depth;
-  for (int64_t i = 0, tap = 0; i < y.taps; ++i) {
-    for (int64_t j = 0; j < x.taps; ++j, ++tap) {
+  const int64_t depth = plan.group_depth;
+  for (int64_t i = 0; i < y.taps; ++i) {
+    for (int64_t j = 0; j < x.taps; ++j) {
       const int64_t place = (y.first + i * y.spacing - plan.y.first) * source.row +
                             (x.first + j * x.spacing - plan.x.first) * source.pixel;
       for (int64_t q = 0; q < depth; ++q) {
-        steps[plan.planar ? q * taps + tap : tap * depth + q] = place + q * source.channel;
+        steps[plan.planar ? (q * x.taps + j) * y.taps + i : (i * x.taps + j) * depth + q] = place + q * source.channel;
       }
     }
   }

@@ -6,7 +6,7 @@ namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
 constexpr int64_t GROUP_FLOATS = 16 * 1024;  // sums of a group of panels: they stay in L2 while k blocks pass
-constexpr int64_t RESIDENT = 4 * 1024;
+constexpr int64_t RESIDENT = 4 * 1024, PLANES = 4 * 1024;
 
 struct Areas {
   float *source, *strip, *sums, *bias;
@@ -35,7 +35,8 @@ Areas areas_of(const Plan& plan, Arena& arena) {
   areas.members = larger(1, smaller(ceil_div(plan.columns, NR), GROUP_FLOATS / (areas.cells * NR)));
   areas.source = arena.take(plan.images * areas.source_strides.image + SLACK);
   areas.strip = arena.take(plan.images * areas.strip_strides.image + SLACK);
-  areas.sums = arena.take(plan.planar ? plan.rows * areas.source_strides.row + NR : areas.members * areas.cells * NR);
+  areas.sums = arena.take(plan.planar ? plan.dest_channels * (plan.rows * (areas.source_strides.row + NR) + NR)
+                                      : areas.members * areas.cells * NR);
   areas.bias = arena.take(plan.products * ceil_div(plan.columns, NR) * NR);
   int64_t steps = 0;
   for_each_phase(plan, [&](const Phase& y, const Phase& x) { steps += depth_of(plan, y, x); });
@@ -129,31 +130,53 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
   }
 }
 
-// A phase of planes: lanes along pixels of an image, row after row with the border between; a destination channel after
-// the other. `panels`: [channel][k].
+// k of a block of planes: so few channels that what a tile reads of them stays in L1 while tiles beside it and
+// destination channels pass. The same on every set.
+int64_t plane_part(const Plan& plan, const Phase& y, const Phase& x) {
+  const int64_t taps = larger(1, y.taps * x.taps), read = 8 * window(plan.x, plan.cols);
+  return even_part(plan.group_depth, larger(1, smaller(KC / taps, PLANES / read))) * taps;
+}
+
+__attribute__((noinline)) void spread(const float* from, int64_t n, float offset, float* to, int64_t apart) {
+  for (int64_t j = 0; j < n; ++j) to[j * apart] = from[j] + offset;
+}
+
+// A phase of planes: `panels` are [destination channel][k]. Lanes along the pixels of a row; or, where rows are short
+// or the kernel is high, from row to row through the border between.
 void multiply_planes(const Plan& plan, const Areas& areas, int64_t tall, int64_t wide, const int64_t* at,
-                     const int64_t* steps, int64_t depth, const float* panels, const float* bias) {
-  const int64_t row = areas.source_strides.row, part = even_part(depth, KC);
-  const int64_t vectors = ceil_div((tall - 1) * row + wide, NR);
-  for (int64_t c = 0; c < plan.dest_channels; ++c, panels += depth) {
+                     const int64_t* steps, const Phase& y, const Phase& x, const float* panels, const float* bias) {
+  const int64_t depth = depth_of(plan, y, x), part = plane_part(plan, y, x), row = areas.source_strides.row;
+  const int64_t flat = (tall - 1) * row + wide, across = ceil_div(wide, NR);
+  const bool by_rows = y.taps > 1 && y.taps <= ROW_TAPS && y.spacing == 1 && across * NR * tall * 3 <= flat * 4;
+  const int64_t line = by_rows ? across * NR : row, lines = by_rows ? tall : ceil_div(flat, NR);
+  const int64_t sums_plane = plan.rows * (row + NR) + NR;
+  Tiles tiles(lines, by_rows && y.taps > 2 ? MR - 1 : MR);
+  for (int64_t i = 0; i < lines;) {
+    const int64_t height = tiles.next();
     int64_t k = 0;
     do {
       const int64_t count = smaller(part, depth - k);
-      Tiles tiles(vectors);
-      for (int64_t i = 0; i < vectors;) {
-        const int64_t height = tiles.next();
-        conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, panels + k, areas.sums + i * NR,
-                            tile_rows, nullptr, k > 0);
-        i += height;
+      for (int64_t c = 0; c < plan.dest_channels; ++c) {
+        const float* b = panels + c * depth + k;
+        float* sums = areas.sums + c * sums_plane;
+        if (by_rows) {
+          for (int64_t j = 0; j < line; j += NR) {
+            conv_rows_of[y.taps][height](areas.source + i * row + j, row, steps + k, count / y.taps, b,
+                                         sums + i * line + j, line, k > 0);
+          }
+        } else {
+          conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, b, sums + i * NR, tile_rows, nullptr,
+                              k > 0);
+        }
       }
       k += count;
     } while (k < depth);
-    const float offset = bias ? bias[c] : 0.0f;
-    const int64_t apart = plan.x.dest_step * plan.dest_channels;
+    i += height;
+  }
+  for (int64_t c = 0; c < plan.dest_channels; ++c) {
     for (int64_t i = 0; i < tall; ++i) {
-      float* to = areas.strip + at[i * wide] + c;
-      const float* from = areas.sums + i * row;
-      for (int64_t j = 0; j < wide; ++j) to[j * apart] = from[j] + offset;
+      spread(areas.sums + c * sums_plane + i * line, wide, bias ? bias[c] : 0.0f, areas.strip + at[i * wide] + c,
+             plan.x.dest_step * plan.dest_channels);
     }
   }
 }
@@ -180,11 +203,13 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
   const int64_t panel_columns = plan.planar ? plan.columns : ceil_div(plan.columns, NR) * NR;
   Block placed = {};
   for_each_block(plan, begin, end, [&](const Block& block) {
-    copy_source(plan, block, source, rounded, areas.source, areas.source_strides);
     areas.strip_strides.row = block.dest_cols * plan.dest_channels;
     const bool alike = block.images == placed.images && block.rows == placed.rows && block.cols == placed.cols &&
                        block.dest_rows == placed.dest_rows && block.dest_cols == placed.dest_cols;
+    // Where a block is a whole image, its border stays as it is.
+    const bool borders = !alike || block.dest_rows < plan.y.dest || block.dest_cols < plan.x.dest;
     placed = block;
+    copy_source(plan, block, source, rounded, borders, areas.source, areas.source_strides);
     const float* weights = panels;
     int64_t *rows = areas.rows, *at = areas.at;
     steps = areas.steps;
@@ -194,9 +219,9 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
       if (!alike) place_cells(plan, block, y, x, areas.source_strides, areas.strip_strides, rows, at);
       if (tall > 0 && wide > 0) {
         const float* of_product = weights;
-        if (plan.planar)
-          multiply_planes(plan, areas, tall, wide, at, steps, depth, weights, bias ? areas.bias : nullptr);
-        else {
+        if (plan.planar) {
+          multiply_planes(plan, areas, tall, wide, at, steps, y, x, weights, bias ? areas.bias : nullptr);
+        } else {
           for (int64_t g = 0; g < plan.products; ++g, of_product += panel_columns * depth) {
             multiply(plan, areas, block, y, x, rows, at, block.images * tall * wide, steps, of_product,
                      bias ? areas.bias + g * panel_columns : nullptr, g);

@@ -7,43 +7,72 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
-constexpr int64_t NC = 32 * MR;  // map channels per packed block: as linear_wgrad's
+constexpr int64_t NC = 32 * MR;        // map channels per packed block: as linear_wgrad's
+constexpr int64_t STRIPS = 4;          // of map channels that are packed together
+constexpr int64_t SUMMED = 48 * 1024;  // elements of a gradient that is summed in scratch, at most: it stays in L2
 
-// Lanes along dw's columns, or along its rows: then the sums stand in scratch until the end, [panel][K][NR].
+// What lanes are: dw's columns, its rows, or for few rows its columns where they lie side by side in the image (a strip
+// is up to NR columns of such a run). The latter two sum in scratch, [panel][K][NR] and [row][strip][NR].
+enum class Lanes { columns, rows, runs };
+
 struct Areas {
-  bool turned;
+  Lanes lanes;
+  int64_t run, strips;
   float *source, *left, *strip, *sums;
-  int64_t *places, *map_places, *steps;
+  int64_t *places, *map_places, *steps, *strip_steps;
   Strides strides;
+
+  float& sum(int64_t row, int64_t k, int64_t depth) const {
+    if (lanes == Lanes::rows) return sums[(row / NR * depth + k) * NR + row % NR];
+    const int64_t strip = k / run * ceil_div(run, NR) + k % run / NR;
+    return sums[(row * strips + strip) * NR + k % run % NR];
+  }
 };
 
 Areas areas_of(const Plan& plan, Arena& arena) {
   Areas areas;
-  const int64_t depth = depth_of(plan, phase_of(plan.y, 0), phase_of(plan.x, 0)), n = plan.dest_channels;
-  // Which way fewer lanes idle, in vectors of 16 as everywhere.
-  const int64_t along = ceil_div(depth, 16) * n * plan.groups, across = ceil_div(n, 16) * depth;
-  areas.turned = plan.lanes || (plan.groups == 1 && across * 10 < along * 9);
+  const Phase x = phase_of(plan.x, 0);
+  const int64_t depth = depth_of(plan, phase_of(plan.y, 0), x), n = plan.dest_channels;
+  areas.run = plan.x.dilation == 1 && plan.groups == 1 ? x.taps * plan.group_depth : plan.group_depth;
+  areas.strips = depth / areas.run * ceil_div(areas.run, NR);
+  // How long each takes. Patches are packed vector by vector only where a vector lies in one run.
+  const bool aligned = areas.run % NR == 0 || plan.group_depth % NR == 0;
+  const int64_t columns = ceil_div(depth, NR) * NR * (n + (aligned ? 4 : 16));
+  const int64_t rows = ceil_div(n, NR) * NR * (depth + 4), runs = areas.strips * NR * n * 9 / 8;
+  const bool may_sum = plan.groups == 1 && depth * n <= SUMMED;
+  areas.lanes = plan.lanes                                 ? Lanes::rows
+                : may_sum && runs < smaller(rows, columns) ? Lanes::runs
+                : may_sum && rows < columns                ? Lanes::rows
+                                                           : Lanes::columns;
+  const int64_t panels = ceil_div(n, NR), pixels = plan.images * plan.rows * plan.cols;
   areas.strides = scratch_strides(plan);
-  const int64_t pixels = plan.images * plan.rows * plan.cols;
   areas.source = arena.take(plan.images * areas.strides.image + SLACK);
-  areas.strip = arena.take(pixels * NR);
-  areas.left = arena.take(areas.turned ? 0 : pixels * NC + NC * W);
-  areas.sums = arena.take(areas.turned ? ceil_div(n, NR) * NR * depth : MR * NR);
+  areas.strip = arena.take(pixels * NR * (areas.lanes == Lanes::rows ? smaller(STRIPS, panels) : 1));
+  areas.left = arena.take(areas.lanes == Lanes::columns ? pixels * NC + NC * W : 0);
+  areas.sums = arena.take(areas.lanes == Lanes::columns ? MR * NR
+                          : areas.lanes == Lanes::rows  ? panels * NR * depth
+                                                        : areas.strips * NR * n);
   areas.places = arena.take<int64_t>(pixels);
   areas.map_places = arena.take<int64_t>(pixels);
   areas.steps = arena.take<int64_t>(depth);
+  areas.strip_steps = arena.take<int64_t>(areas.strips);
   return areas;
 }
 
-// `columns` <= NR channels of the block's map pixels: [pixel][NR], zero padded.
-void pack_map(const float* map, const int64_t* places, int64_t pixels, int64_t columns, bool rounded, float* strip) {
-  for (int64_t p = 0; p < pixels; ++p) {
-    AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
-      F x = load_some(map + places[p] + v * W, columns - v * W);
-      if (rounded) x = to_bfloat16(x);
-      store(strip + p * NR + v * W, x);
+// `columns` channels of the block's map pixels: strips [pixel][NR], zero padded. A pixel's channels at once: reads are
+// streams then.
+void pack_map(const float* map, const int64_t* places, int64_t pixels, int64_t columns, bool rounded, float* strips) {
+  const int64_t whole = columns / NR * NR, size = pixels * NR;
+  for (int64_t p = 0; p < pixels; ++p, strips += NR) {
+    const float* from = map + places[p];
+    float* to = strips;
+    for (int64_t c = 0; c < whole; c += NR, to += size) {
+      AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(to + v * W, load(from + c + v * W));
     }
+    for (int64_t v = 0; v < NR && whole < columns; v += W)
+      store(to + v, load_some(from + whole + v, columns - whole - v));
   }
+  if (rounded) round_to_bfloat16(strips - size, ceil_div(columns, NR) * size);
 }
 
 // Map channels tile by tile, as linear_wgrad packs: tile t's rows i.. stand at packed + i * pixels + t * W as
@@ -127,24 +156,37 @@ void along_rows(const Plan& plan, const Areas& areas, const float* map, int64_t 
                 bool resume, int64_t begin, int64_t end) {
   const ConvMicro* micro = plan.lanes ? conv_lanes : conv_broadcast;
   float* sums = areas.sums;
-  for (int64_t n = begin; n < end; n += NR, sums += depth * NR) {
-    pack_map(map + n, areas.map_places, pixels, smaller(NR, end - n), rounded, areas.strip);
-    int64_t tiles = ceil_div(depth, MR);
-    for (int64_t k = 0; k < depth; --tiles) {
-      const int64_t height = ceil_div(depth - k, tiles);
-      micro[height](plan.lanes ? areas.source + n : areas.source, areas.steps + k, areas.places, pixels, areas.strip,
-                    sums + k * NR, tile_rows, nullptr, resume);
-      k += height;
+  for (int64_t first = begin; first < end; first += STRIPS * NR) {
+    const int64_t last = smaller(end, first + STRIPS * NR);
+    pack_map(map + first, areas.map_places, pixels, last - first, rounded, areas.strip);
+    const float* strip = areas.strip;
+    for (int64_t n = first; n < last; n += NR, sums += depth * NR, strip += pixels * NR) {
+      Tiles tiles(depth);
+      for (int64_t k = 0; k < depth;) {
+        const int64_t height = tiles.next();
+        micro[height](plan.lanes ? areas.source + n : areas.source, areas.steps + k, areas.places, pixels, strip,
+                      sums + k * NR, tile_rows, nullptr, resume);
+        k += height;
+      }
     }
   }
 }
 
-// between(sum, element) for the sums of dw's rows [begin, end).
-template <class Between>
-AEFAST_INLINE void for_each_sum(const Areas& areas, Matrix dw, int64_t begin, int64_t end, Between&& between) {
+// The same for few rows: a map channel's numbers are the broadcast operand.
+void along_runs(const Areas& areas, const float* map, int64_t pixels, bool rounded, bool resume, int64_t begin,
+                int64_t end) {
+  float* sums = areas.sums;
   for (int64_t n = begin; n < end; ++n) {
-    float* sums = areas.sums + (n - begin) / NR * NR * dw.cols + (n - begin) % NR;
-    for (int64_t k = 0; k < dw.cols; ++k) between(sums[k * NR], dw.data[n * dw.row_stride + k]);
+    for (int64_t p = 0; p < pixels; ++p) areas.strip[p] = map[areas.map_places[p] + n];
+    if (rounded) round_to_bfloat16(areas.strip, pixels);
+    Tiles tiles(areas.strips);
+    for (int64_t i = 0; i < areas.strips;) {
+      const int64_t height = tiles.next();
+      conv_pixels[height](areas.source, areas.strip_steps + i, areas.places, pixels, areas.strip, sums, tile_rows,
+                          nullptr, resume);
+      i += height;
+      sums += height * NR;
+    }
   }
 }
 
@@ -157,18 +199,33 @@ void wgrad(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool a
   const int64_t depth = depth_of(plan, y, x), n = plan.dest_channels, group = plan.group_width;
   const Strides map_strides{map.row_stride, plan.x.dest * n, n, 1};
   place_steps(plan, y, x, areas.strides, areas.steps);
-  if (areas.turned && accumulate) {
-    __builtin_memset(areas.sums, 0, size_t(ceil_div(end - begin, NR) * NR * depth) * sizeof(float));
-    for_each_sum(areas, dw, begin, end, [](float& sum, float& element) { sum = element; });
+  int64_t* strip = areas.strip_steps;
+  for (int64_t r = 0; r < depth; r += areas.run) {
+    for (int64_t k = 0; k < areas.run; k += NR) *strip++ = areas.steps[r + k];
+  }
+  const bool sums = areas.lanes != Lanes::columns;
+  if (sums && accumulate) {
+    const int64_t size = areas.lanes == Lanes::rows ? ceil_div(end - begin, NR) * depth : (end - begin) * areas.strips;
+    __builtin_memset(areas.sums, 0, size_t(size * NR) * sizeof(float));
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t k = 0; k < depth; ++k) areas.sum(row - begin, k, depth) = dw.data[row * dw.row_stride + k];
+    }
   }
   bool resume = accumulate;
+  Block placed = {};
+  int64_t pixels = 0;
   for_each_block(plan, 0, map.rows, [&](const Block& block) {
-    copy_source(plan, block, image, rounded, areas.source, areas.strides);
-    const int64_t pixels = place_cells(plan, block, y, x, areas.strides, map_strides, areas.places, areas.map_places);
+    copy_source(plan, block, image, rounded, true, areas.source, areas.strides);
+    if (block.images != placed.images || block.rows != placed.rows || block.cols != placed.cols) {
+      pixels = place_cells(plan, block, y, x, areas.strides, map_strides, areas.places, areas.map_places);
+    }
+    placed = block;
     const float* first =
         map.data + block.image * map.row_stride + block.top * map_strides.row + block.left * map_strides.pixel;
-    if (areas.turned) {
+    if (areas.lanes == Lanes::rows) {
       along_rows(plan, areas, first, pixels, depth, rounded, resume, begin, end);
+    } else if (areas.lanes == Lanes::runs) {
+      along_runs(areas, first, pixels, rounded, resume, begin, end);
     } else {
       for (int64_t g = begin / group; g * group < end; ++g) {
         along_columns(areas, first, areas.source + g * plan.group_depth, pixels, depth, rounded, resume, dw.data,
@@ -177,8 +234,8 @@ void wgrad(const Geometry& geometry, Matrix map, Matrix image, Matrix dw, bool a
     }
     resume = true;
   });
-  if (areas.turned) {
-    for_each_sum(areas, dw, begin, end, [](float& sum, float& element) { element = sum; });
+  for (int64_t row = begin; row < end && sums; ++row) {
+    for (int64_t k = 0; k < depth; ++k) dw.data[row * dw.row_stride + k] = areas.sum(row - begin, k, depth);
   }
   finish_wgrad({}, dw, nullptr, accumulate, row_square_norm, begin, end);
 }

@@ -53,6 +53,8 @@ struct LossEpilogue {
     const double unit = scale;
     for (int64_t i = 0; i < rows; ++i, t += t_stride, d += d_stride, tile += NR) {
       F value, slope;
+      __builtin_prefetch(t + 8 * t_stride);
+      __builtin_prefetch(d + 8 * d_stride, 1);
       Rule::at(load(tile) + offset, load_lanes(t, lanes, e), value, slope);
       store_lanes(d, F(double(share[i]) * unit) * weight * slope, lanes, e);
       sums[i] = sums[i] + keep_lanes(weight * value, lanes, e);

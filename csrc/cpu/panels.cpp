@@ -1,5 +1,9 @@
 #include "cpu/panels.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -11,7 +15,7 @@
 namespace aefast::cpu {
 namespace {
 
-constexpr size_t kLine = 64;
+constexpr size_t kLine = 64, kHugePage = 2 << 20, kManyHugePages = 4;
 // w, gradient and two slots of a tile fit an L2 cache together, so that packing finds the new weights there.
 constexpr int64_t kTileElements = 16384;
 
@@ -20,9 +24,15 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 }  // namespace
 
 AlignedFloats aligned_floats(int64_t n) {
-  const size_t bytes = round_up(std::max<int64_t>(n, 1) * sizeof(float), kLine);
-  void* memory = std::aligned_alloc(kLine, bytes);
+  const size_t wanted = std::max<int64_t>(n, 1) * sizeof(float);
+  const bool huge = wanted >= kManyHugePages * kHugePage;
+  const size_t line = huge ? kHugePage : kLine, bytes = round_up(wanted, line);
+  void* memory = std::aligned_alloc(line, bytes);
   if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+  // Rows of a matrix lie pages apart: with small ones each is an entry of the TLB. A wish, so failure is nothing.
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
   std::memset(memory, 0, bytes);
   return AlignedFloats(static_cast<float*>(memory));
 }

@@ -17,6 +17,8 @@ namespace {
 // don't fit there: each block reads all of them from beyond, and activations of more rows are the smaller evil.
 constexpr int64_t kBlockFloats = 192 * 1024, kSmallWeights = 64 * 1024;
 constexpr int64_t kMinBlock = 48, kMaxBlock = 240, kBlockUnit = 24;
+// Images of a block where a dense layer's weights come from beyond L2 for each block.
+constexpr int64_t kFewestRows = 8;
 constexpr int64_t kRowUnit = 4;  // rows that are shared out together; images one by one
 
 const std::set<std::string> kWritten = {"out", "pre", "row_loss", "dw", "db", "partials", "z", "kl", "mean", "value"};
@@ -133,19 +135,20 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
 }
 
 void Program::choose_blocks() {
-  int64_t widest = 0;  // what passes from one call to the next, a row
+  int64_t widest = 0, fewest = 1;  // what passes from one call to the next, a row
   scratch_floats_ = rows_only_ ? 0 : kernels_.gradient_scratch;
   for (const Stage& stage : stages_) {
     for (const BoundCall& c : stage.calls) {
-      const bool convolves = c.geometry.groups != 0;
-      if (!convolves) continue;
-      scratch_floats_ = std::max(scratch_floats_, kernels_.conv_scratch(c.geometry));
+      const bool dense = c.op == Op::linear_act || c.op == Op::linear_dgrad || c.op == Op::linear_loss_grad;
+      if (dense && c.flops >= 2.0 * double(kSmallWeights)) fewest = kFewestRows;
+      if (c.geometry.groups == 0) continue;  // no op of images
+      if (c.flops != 0) scratch_floats_ = std::max(scratch_floats_, kernels_.conv_scratch(c.geometry));
       widest = std::max(widest, image_size(c.geometry) + map_size(c.geometry));
     }
   }
   scratch_floats_ = (scratch_floats_ + 15) / 16 * 16;
   if (widest > 0) {
-    block_rows_ = std::min(kMaxBlock, std::max<int64_t>(1, kBlockFloats / widest));
+    block_rows_ = std::min(kMaxBlock, std::max(fewest, kBlockFloats / widest));
     return;
   }
   row_unit_ = kRowUnit;

@@ -41,8 +41,11 @@ double Program::gradient_flops(const BoundCall& call) const {
 }
 
 int64_t Program::gradient_piece(const BoundCall& call) const {
-  const int64_t unit = call.op == Op::conv_wgrad ? kernels_.panel_width : kPieceUnit;
-  return std::max<int64_t>(1, int64_t(kFlopsPerPiece / gradient_flops(call)) / unit) * unit;
+  const int64_t rows = int64_t(kFlopsPerPiece / gradient_flops(call));
+  int64_t unit = kPieceUnit;
+  // A convolution's pieces read all images anew, which costs little beside their many sums for each pixel.
+  if (call.op == Op::conv_wgrad) unit = rows < kernels_.panel_width ? kGradientUnit : kernels_.panel_width;
+  return std::max<int64_t>(1, rows / unit) * unit;
 }
 
 void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& feed, double total, float* scratch,

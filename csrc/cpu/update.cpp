@@ -16,9 +16,12 @@ struct Buffers {
 
 // Elements [begin, end), all on one side of the decay boundary.
 template <class Rule>
-void step(const Buffers& p, const RuleScalars<F>& k, double clip_scale, double decay, double shrink, double ema_decay,
-          int64_t begin, int64_t end) {
+void step(const Buffers& buffers, const RuleScalars<F>& scalars, double clip_scale, double decay, double shrink,
+          double ema_decay, int64_t begin, int64_t end) {
   const F clip(clip_scale), added(decay), kept(shrink), ema_kept(ema_decay), ema_new(1.0 - ema_decay);
+  // Copies that no store can change: else every vector reads all of them again.
+  const Buffers p = buffers;
+  const RuleScalars<F> k = scalars;
   for_each_vector(end - begin, [&](int64_t j, int lanes, auto extent) __attribute__((always_inline)) {
     int64_t i = begin + j;
     F w = load_lanes(p.w + i, lanes, extent), g = load_lanes(p.g + i, lanes, extent) * clip;
