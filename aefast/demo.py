@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import data
-from aefast.demo_models import CONVOLUTIONAL, CONVOLUTIONAL_EPOCHS, EPOCHS, models
+from aefast.demo_models import CONVOLUTIONAL, EPOCHS, models
 from aefast.demo_pictures import draw, noisy, pca
 
 Array = NDArray[Any]
@@ -66,8 +66,7 @@ def run(
 ) -> list[Result]:
     """Trains the models on the data set `name`, leaves models, table and pictures in the folder `out`.
 
-    `epochs` counts for all of them. Raises what `aefast.data.load` and the estimators raise, and OSError where `out` can't
-    be written.
+    Raises what `aefast.data.load` and the estimators raise, and OSError where `out` can't be written.
     """
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -78,13 +77,13 @@ def run(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     n = len(images.X_train)
-    passes = epochs or EPOCHS[name], epochs or CONVOLUTIONAL_EPOCHS[name]
+    epochs = epochs or EPOCHS[name]
     say(
         f"Autoencoders learn to squeeze {name} images ({images.image_shape[0]} x {images.image_shape[1]} "
         f"pixels) into a few numbers and back: {n:,} images to train on, {len(images.X_test):,} held out."
     )
     fitted, results, left_out = {}, [], []
-    for key, model in models(images.image_shape, *passes, backend, seed).items():
+    for key, model in models(images.image_shape, epochs, backend, seed).items():
         used = _warm_up(model, images.X_train)
         if key in CONVOLUTIONAL and used in SLOW:
             left_out.append(key)
@@ -102,7 +101,7 @@ def run(
         "\nHeld-out images, pixels 0..1; PCA has as many components as the code "
         f"(of noisy images for the denoising ones).\n\n{table}"
     )
-    _write_table(folder, name, images, passes, table, results)
+    _write_table(folder, name, images, epochs, table, results)
     pictures = draw(fitted, images, folder, seed)
     files = f"models and results.md{' and pictures' if pictures else ''} are in {folder}{'/' if folder.name else ''}"
     say(f"\nDone: {files}" + (f" (start with {pictures[0].name})." if pictures else "."))
@@ -165,17 +164,16 @@ def _measure(key: str, model: Any, images: data.Dataset, seconds: float) -> Resu
 
 
 def _write_table(
-    folder: Path, name: str, images: data.Dataset, epochs: tuple[int, int], table: str, results: list[Result]
+    folder: Path, name: str, images: data.Dataset, epochs: int, table: str, results: list[Result]
 ) -> None:
     n = len(images.X_train)
     about = (
-        f"Trained on {n:,} {name} images for {epochs[0]} epochs, the convolutional ones for {epochs[1]}; errors and ELBO on "
-        f"{len(images.X_test):,} held-out ones, pixels 0..1. PCA has as many components as the code. The denoising models and "
+        f"Trained on {n:,} {name} images for {epochs} epochs; errors and ELBO on {len(images.X_test):,} held-out "
+        "ones, pixels 0..1. PCA has as many components as the code. The denoising models and "
         f"their PCA see noisy images. Inactive: the share of code activations below {INACTIVE}. Seconds are those of `fit`, "
         "kernels already compiled."
     )
     (folder / "results.md").write_text(f"# aefast demo: {name}\n\n{about}\n\n{table}\n", encoding="utf-8")
-    content = {"data": name, "n_train": n, "n_test": len(images.X_test), "epochs": epochs[0]}
-    content["convolutional_epochs"] = epochs[1]
+    content = {"data": name, "n_train": n, "n_test": len(images.X_test), "epochs": epochs}
     content["models"] = [asdict(result) for result in results]
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -6,16 +6,12 @@ from typing import Any
 
 # Enough for a good picture in a few seconds a model on two cores; an image set of another size does as many steps.
 EPOCHS = {"mnist": 20, "digits": 60, "fashion-mnist": 3}
-# A pass of the convolutional models costs some ten times as much, and they need fewer.
-CONVOLUTIONAL_EPOCHS = {"mnist": 8, "digits": 20, "fashion-mnist": 1}
 CONVOLUTIONAL = ("conv", "conv_denoising", "conv_variational")
 NOISE = 0.5  # standard deviation, pixels being 0..1
 LARGE = 256  # pixels
 
 
-def models(
-    image_shape: tuple[int, int], epochs: int, convolutional_epochs: int, backend: str, seed: int
-) -> dict[str, Any]:
+def models(image_shape: tuple[int, int], epochs: int, backend: str, seed: int) -> dict[str, Any]:
     """The estimators, unfitted, for grey images; the name is that of the saved file."""
     from aefast.estimators import (
         Autoencoder,
@@ -48,13 +44,7 @@ def models(
         "optimizer": "adamw",
         "weight_decay": 0.1,
     }
-    images: dict[str, Any] = {
-        **same,
-        "image_shape": image_shape,
-        "channels": (16, 32),
-        "epochs": convolutional_epochs,
-        "n_iter_no_change": convolutional_epochs,
-    }
+    images: dict[str, Any] = {**same, "image_shape": image_shape, "channels": (16, 32)}
     return {
         "autoencoder": Autoencoder(code, hidden_layer_sizes=hidden, **same),
         "denoising": DenoisingAutoencoder(code, hidden_layer_sizes=hidden, corruption_level=NOISE, **same),

@@ -39,7 +39,7 @@ def draw(fitted: dict[str, Any], images: data.Dataset, folder: Path, seed: int) 
         if key in fitted:
             R = fitted[key].reconstruct(images.X_test[chosen])
             rebuilt[f"{label}, {fitted[key].n_components_}"] = R / 255.0
-    for key, label in (("denoising", "denoised"), ("conv_denoising", "convolutional")):
+    for key, label in (("denoising", "denoised"), ("conv_denoising", "denoised, convolutional")):
         if key in fitted:
             denoised[label] = fitted[key].denoise(seen) / 255.0
     pictures = {
@@ -61,7 +61,7 @@ def draw(fitted: dict[str, Any], images: data.Dataset, folder: Path, seed: int) 
     if "conv_variational" in fitted:
         made_up = fitted["conv_variational"].sample(SAMPLES) / 255.0
         pictures["conv_samples"] = plots.samples(
-            made_up, shape, title="Images that the convolutional one made up"
+            made_up, shape, title="Images that the convolutional variational model made up"
         )
     for name, figure in pictures.items():
         figure.savefig(folder / f"{name}.png")
