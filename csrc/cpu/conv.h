@@ -131,6 +131,18 @@ using ConvRows = void (*)(const float* a, int64_t a_row, const int64_t* step, in
 constexpr int ROW_TAPS = 4;
 extern const ConvRows conv_rows_of[ROW_TAPS + 1][MR + 1];
 
+// A phase of planes, `tall` x `wide` pixels at `at`; `panels` are [destination channel][k]. Lanes along the pixels of a
+// row; or, where rows are short or the kernel is high, from row to row through the border between.
+struct Planes {
+  const float* source;
+  float *sums, *strip;
+  int64_t row;  // elements between rows of the source
+};
+void multiply_planes(const Plan& plan, const Planes& planes, int64_t tall, int64_t wide, const int64_t* at,
+                     const int64_t* steps, const Phase& y, const Phase& x, const float* panels, const float* bias);
+// Floats of `sums` for each destination channel.
+AEFAST_INLINE int64_t sums_plane(const Plan& plan, int64_t row) { return plan.rows * (row + NR) + NR; }
+
 // What becomes of the sums: `run` gets `count` of batch row `row` from flat feature `feature` on, in ascending order.
 struct Strip {
   void (*run)(void* epilogue, int64_t row, int64_t feature, int64_t count, const float* z);
