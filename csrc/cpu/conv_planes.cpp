@@ -26,7 +26,7 @@ void multiply_planes(const Plan& plan, const Planes& planes, int64_t tall, int64
   const bool by_rows = y.taps > 1 && y.taps <= ROW_TAPS && y.spacing == 1 && across * NR * tall * 3 <= flat * 4;
   const int64_t line = by_rows ? across * NR : row, lines = by_rows ? tall : ceil_div(flat, NR);
   const int64_t apart = sums_plane(plan, row);
-  Tiles tiles(lines, by_rows && y.taps > 2 ? MR - 1 : MR);
+  Tiles tiles(lines, by_rows ? row_tile(int(y.taps)) : MR);
   for (int64_t i = 0; i < lines;) {
     const int64_t height = tiles.next();
     int64_t k = 0;
