@@ -241,6 +241,10 @@ def forged(geometry: Geometry, **fields: int) -> Any:
 def test_a_geometry_that_does_not_fit_is_refused(fields: dict[str, int], message: str) -> None:
     x, w, b, out = np.ones((2, 120), F), np.ones((6, 36), F), np.ones(6, F), np.empty((2, 54), F)
     _cpu.conv2d_act(x, w, b, 0, out, None, G)
+    padded, again = np.full((6, 40), np.nan, F)[:, :36], np.empty_like(out)
+    padded[...] = w
+    _cpu.conv2d_act(x, padded, b, 0, again, None, G)
+    assert (again == out).all()
     with pytest.raises(ValueError, match=message):
         _cpu.conv2d_act(x, w, b, 0, out, None, forged(G, **fields))
     with pytest.raises(
@@ -249,13 +253,11 @@ def test_a_geometry_that_does_not_fit_is_refused(fields: dict[str, int], message
         _cpu.conv2d_act(x, w, b, 0, out, None, (6, 5, 4))
     refs = {"x": ("arena", 0, 2, 120, 120, 1), "out": ("arena", 240, 2, 54, 54, 1)}
     refs |= {"w": ("params", 0, 6, 36, 36, 1), "b": ("params", 216, 1, 6, 6, 1)}
-    call: dict[str, Any] = {"op": "conv2d_act", "args": refs, "attrs": {"act": 0.0}}
+    call: dict[str, Any] = {"op": "conv2d_act", "args": refs}
     attrs = {name: float(value) for name, value in dataclasses.asdict(G).items()}
-    for added, fits in ((attrs, True), ({**attrs, **fields}, False), ({**attrs, "pad_top": 0.5}, False)):
-        phases = [("rows", [{**call, "attrs": {"act": 0.0, **added}}])]
-        if fits:
-            _cpu.Program(phases, 2, 348, 0, np.ones(222, F))
-            continue
+    _cpu.Program([("rows", [{**call, "attrs": {"act": 0.0, **attrs}}])], 2, 348, 0, np.ones(222, F))
+    for changed in (fields, {"pad_top": 0.5}):
+        phases = [("rows", [{**call, "attrs": {"act": 0.0, **attrs, **changed}}])]
         with pytest.raises(ValueError, match=r"geometry: |must be|is 2 x|is 6 x"):
             _cpu.Program(phases, 2, 348, 0, np.ones(222, F))
 
