@@ -77,6 +77,7 @@ def cpu(request: pytest.FixtureRequest) -> Iterator[testing.Target]:
     with found.active():
         yield found
     _cpu.set_flops_per_thread(1.5e6)
+    _cpu.set_num_threads(0)
 
 
 def data(model: str, n: int = 37) -> NDArray[np.float32]:
@@ -163,18 +164,23 @@ def test_a_row_is_transformed_alike_in_any_batch(cpu: testing.Target, model: str
             assert (parts == whole).all(), batch
 
 
+LARGE = aefast.Topology.conv((3, 32, 32), channels=(32, 64), n_components=4, stride=1, kernel_size=5)
+
+
+def large(n: int) -> tuple[aefast.Trainer, NDArray[np.float32]]:
+    """Of whose steps one takes longer than the 50 ms after which signals are asked for."""
+    made = aefast.Trainer(LARGE, backend="cpu", batch_size=n, n_threads=1, seed=1)
+    return made, np.random.default_rng(0).random((n, LARGE.n_features)).astype(F)
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_step_is_given_up_inside_and_done_again_bit_by_bit(
     at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one step that takes longer than the 50 ms after which signals are asked for."""
-    topology = aefast.Topology.conv((3, 32, 32), channels=(32, 64), n_components=4, stride=1, kernel_size=5)
-    settings: dict[str, Any] = {"backend": "cpu", "batch_size": 24, "n_threads": 1, "seed": 1}
-    x = np.random.default_rng(0).random((24, topology.n_features)).astype(F)
-    whole = aefast.Trainer(topology, **settings)
+    whole, _ = large(24)
     asked: list[int] = []
     monkeypatch.setattr("aefast.interrupts.pending", lambda: asked.append(1) or len(asked) == at)
-    made = aefast.Trainer(topology, **settings)
+    made, x = large(24)
     program, outcomes = made._program("train", 24)[1], []
     run_steps = program.run_steps
     monkeypatch.setattr(program, "run_steps", lambda *a: outcomes.append(run_steps(*a)) or outcomes[-1])
@@ -185,6 +191,13 @@ def test_a_step_is_given_up_inside_and_done_again_bit_by_bit(
     monkeypatch.undo()
     whole.fit_epoch(x)
     assert bits(made) == bits(whole)
+
+
+def test_inference_is_given_up_between_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aefast.interrupts.pending", lambda: True)
+    made, x = large(128)
+    with pytest.raises(KeyboardInterrupt):
+        made.reconstruct(x)
 
 
 def test_nothing_is_written_beside_the_buffers() -> None:
@@ -228,6 +241,10 @@ def forged(geometry: Geometry, **fields: int) -> Any:
 def test_a_geometry_that_does_not_fit_is_refused(fields: dict[str, int], message: str) -> None:
     x, w, b, out = np.ones((2, 120), F), np.ones((6, 36), F), np.ones(6, F), np.empty((2, 54), F)
     _cpu.conv2d_act(x, w, b, 0, out, None, G)
+    padded, again = np.full((6, 40), np.nan, F)[:, :36], np.empty_like(out)
+    padded[...] = w
+    _cpu.conv2d_act(x, padded, b, 0, again, None, G)
+    assert (again == out).all()
     with pytest.raises(ValueError, match=message):
         _cpu.conv2d_act(x, w, b, 0, out, None, forged(G, **fields))
     with pytest.raises(
@@ -236,13 +253,11 @@ def test_a_geometry_that_does_not_fit_is_refused(fields: dict[str, int], message
         _cpu.conv2d_act(x, w, b, 0, out, None, (6, 5, 4))
     refs = {"x": ("arena", 0, 2, 120, 120, 1), "out": ("arena", 240, 2, 54, 54, 1)}
     refs |= {"w": ("params", 0, 6, 36, 36, 1), "b": ("params", 216, 1, 6, 6, 1)}
-    call: dict[str, Any] = {"op": "conv2d_act", "args": refs, "attrs": {"act": 0.0}}
+    call: dict[str, Any] = {"op": "conv2d_act", "args": refs}
     attrs = {name: float(value) for name, value in dataclasses.asdict(G).items()}
-    for added, fits in ((attrs, True), ({**attrs, **fields}, False), ({**attrs, "pad_top": 0.5}, False)):
-        phases = [("rows", [{**call, "attrs": {"act": 0.0, **added}}])]
-        if fits:
-            _cpu.Program(phases, 2, 348, 0, np.ones(222, F))
-            continue
+    _cpu.Program([("rows", [{**call, "attrs": {"act": 0.0, **attrs}}])], 2, 348, 0, np.ones(222, F))
+    for changed in (fields, {"pad_top": 0.5}):
+        phases = [("rows", [{**call, "attrs": {"act": 0.0, **attrs, **changed}}])]
         with pytest.raises(ValueError, match=r"geometry: |must be|is 2 x|is 6 x"):
             _cpu.Program(phases, 2, 348, 0, np.ones(222, F))
 
@@ -270,20 +285,15 @@ def test_windows_that_pooling_and_upsampling_can_not_do_are_refused() -> None:
 @pytest.mark.parametrize("pixels", [1, 3, 784, 5000])
 @pytest.mark.parametrize("channels", [1, 3, 8, 70])
 def test_a_bias_gradient_is_the_sum_over_rows_and_pixels_whatever_the_threads(
-    channels: int, pixels: int
+    cpu: testing.Target, channels: int, pixels: int
 ) -> None:
     delta = np.random.default_rng(0).standard_normal((9, pixels * channels)).astype(F)
     results = []
-    _cpu.set_flops_per_thread(0)
-    try:
-        for n in (1, 2, 3, 5):
-            _cpu.set_num_threads(n)
-            db, partials = np.full(channels, np.nan, F), np.empty(2)
-            _cpu.bias_grad(delta, db, partials)
-            results.append((db.tobytes(), partials.tobytes()))
-    finally:
-        _cpu.set_flops_per_thread(1.5e6)
-        _cpu.set_num_threads(0)
+    for n in (1, 2, 3, 5):
+        _cpu.set_num_threads(n)
+        db, partials = np.full(channels, np.nan, F), np.empty(2)
+        _cpu.bias_grad(delta, db, partials)
+        results.append((db.tobytes(), partials.tobytes()))
     assert len(set(results)) == 1
     exact = delta.astype(np.float64).reshape(-1, channels)
     bound = 2**-24 * (256 + 9 + pixels / 256) * np.abs(exact).sum(0)
