@@ -94,6 +94,9 @@ CONV_MODELS: dict[str, Callable[[], dict[str, Any]]] = {
         shape={"n_components": None, "latent_activation": "sigmoid", "pooling": "max"},
         sparsity=aefast.Sparsity("kl", 0.05, 0.2),
     ),
+    "conv sparse l2": _conv(
+        shape={"n_components": None, "decoder": "resize"}, sparsity=aefast.Sparsity("l2", 0.05)
+    ),
     "conv variational": _conv(shape={"variational": True}, reduction="sum", loss="bce", free_bits=0.1),
     "conv all at once": _conv(
         shape={
