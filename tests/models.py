@@ -143,3 +143,8 @@ def image_data(n: int = 60) -> np.ndarray:
     waves = np.stack([np.cos(3 * y), np.sin(3 * x), np.cos(2 * (x + y))])[:, None] * np.ones((1, 3, 1, 1))
     z = np.tensordot(2 * rng.standard_normal((n, 3)), waves, 1) + 0.1 * rng.standard_normal((n, *IMAGE))
     return np.asarray(1 / (1 + np.exp(-z)), np.float32).reshape(n, -1)
+
+
+def rows(name: str, n: int = 100) -> np.ndarray:
+    """Data for the model of that name."""
+    return image_data(n) if name in CONV_MODELS else data(n)
