@@ -12,6 +12,7 @@ from aefast import activations
 from aefast.backends.numpy import backend
 from aefast.geometry import Geometry
 from aefast.layers import POOL_CODES
+from aefast.testing.__main__ import cases, main
 from aefast.testing.geometries import random_geometry
 from aefast.testing.images import random_pool, random_upsampling
 
@@ -135,3 +136,17 @@ def test_upsampling_repeats_pixels(batch_geometry: tuple[int, Geometry]) -> None
     np.testing.assert_array_equal(out, images)
     OPS.upsample2d_dgrad(delta, IDENTITY, None, None, back, geometry=g)
     close(back, sums)
+
+
+def test_the_command_takes_new_geometries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--backend", "numpy", "--op", "upsample2d", "--op", "transpose_rows", "--cases", "40"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(" 40 cases      0 failures  worst 0." in line for line in lines)
+    labels = [str(case) for case in cases("conv2d_wgrad", 200)]
+    assert len(labels) == len(set(labels)) == 200
+
+
+def test_pytorch_agrees(torch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("conv2d_wgrad", "conv_transpose2d_wgrad", "conv_transpose2d_dgrad", "pool2d_dgrad")
+    assert main(["--backend", "torch", *(word for name in names for word in ("--op", name))]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 * len(names)

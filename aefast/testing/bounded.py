@@ -195,17 +195,16 @@ def _divide(a: Bounded, b: Bounded) -> Bounded:
 
 
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
-    return bilinear(np.matmul, a, b, np.asarray(a.value.shape[-1]))
+    return bilinear(np.matmul, a, b, a.value.shape[-1])
 
 
-def bilinear(f: Callable[[F64, F64], F64], a: Bounded, b: Bounded, n: F64 | NDArray[np.int64]) -> Bounded:
+def bilinear(f: Callable[[F64, F64], F64], a: Bounded, b: Bounded, n: F64 | int) -> Bounded:
     """Sums of n products each, any order of summation, fused or not: gamma_n |a| |b| (Higham, eq. 3.13)."""
     size_a, size_b = np.abs(a.value), np.abs(b.value)
     unit = n * a._roundoff
     magnitude = f(size_a, size_b)
-    carried = np.zeros(())
-    if a.error.any() or b.error.any():
-        carried = f(size_a, b.error) + f(a.error, size_b) + f(a.error, b.error)
+    exact = not (a.error.any() or b.error.any())
+    carried = 0.0 if exact else f(size_a, b.error) + f(a.error, size_b) + f(a.error, b.error)
     info = np.finfo(a.precision)
     # A partial sum may overflow where the whole one doesn't.
     error = np.where(
