@@ -4,6 +4,26 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
+// In a register: GCC would load again for every use. On aarch64 in this order too: it would load all before it
+// multiplies, and spill.
+AEFAST_INLINE void keep(F& x) {
+#if defined(AEFAST_SIMDE)
+  (void)x;
+#elif defined(AEFAST_ISA_avx512_emulated)
+  asm("" : "+x"(x.a.v), "+x"(x.b.v));
+#elif defined(__x86_64__)
+  asm("" : "+v"(x.v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(x.v) : : "memory");
+#endif
+}
+
+#if defined(__aarch64__)
+constexpr bool loads_fold = false;
+#else
+constexpr bool loads_fold = true;  // into the multiply-add
+#endif
+
 enum class Operands { broadcast, lanes, pixels };
 
 template <Operands operands, int rows>
@@ -31,7 +51,11 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
         stream[v] = operands == Operands::lanes ? load(b + v * W) : v == 0 ? splat(b) : stream[0];
       }
       AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
-        AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = fma(load(from[i] + k + v * W), stream[v], sum[i][v]);
+        AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
+          F value = load(from[i] + k + v * W);
+          if (!loads_fold) keep(value);
+          sum[i][v] = fma(value, stream[v], sum[i][v]);
+        }
       }
     }
   }
@@ -49,19 +73,6 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
     AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(out + at[i] + v * W, sum[i][v]);
   }
-}
-
-// In a register: GCC would load again for every use.
-AEFAST_INLINE void keep(F& x) {
-#if defined(AEFAST_SIMDE)
-  (void)x;
-#elif defined(AEFAST_ISA_avx512_emulated)
-  asm("" : "+x"(x.a.v), "+x"(x.b.v));
-#elif defined(__x86_64__)
-  asm("" : "+v"(x.v));
-#elif defined(__aarch64__)
-  asm("" : "+w"(x.v));
-#endif
 }
 
 // A vector of source pixels is loaded once for all `taps` rows of the kernel: it belongs to another output row for
