@@ -6,6 +6,7 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ Array = NDArray[Any]
 DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.float32}
 # Rows a chunk of inference: at most large enough to amortise the call, small enough to stay in cache.
 INFERENCE_SIZES = (16, 128, 1024)
+# Of what all layers of a chunk put out together: maps are wide, and 1024 rows of them would fill gigabytes.
+INFERENCE_ELEMENTS = 2**26
 # The rows of a batch in their own order, ready for the usual numbers of them; never written.
 IN_ORDER = np.arange(INFERENCE_SIZES[-1])
 PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
@@ -201,6 +204,13 @@ class Engine:
                 program.buffer("feature_weight")[...] = self.topology.channels_last(self.feature_weight)
             found = self._programs[key] = plan, program
         return found
+
+    @cached_property
+    def _chunk_rows(self) -> int:
+        """The most rows that inference does at once."""
+        width = sum(layer.n_out for layer in self.topology.layers)
+        fitting = (n for n in reversed(INFERENCE_SIZES) if n * width <= INFERENCE_ELEMENTS)
+        return next(fitting, INFERENCE_SIZES[0])
 
     def _inference_state(self) -> backends.State:
         return self._state if self._state.ema is None else backends.State(self._state.ema, self._state.grads)

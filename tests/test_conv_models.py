@@ -12,7 +12,7 @@ from conftest import require
 from models import CONV_MODELS, IMAGE, image_data, make
 from test_gradients import check
 
-from aefast import Topology, Trainer
+from aefast import Topology, Trainer, engine
 from aefast.backends import get
 from aefast.errors import CorruptFileError, NonFiniteError
 from aefast.io import checkpoint, container, headers
@@ -124,6 +124,21 @@ def test_bfloat16_is_near() -> None:
     x = image_data()
     exact, low = (made("conv max", dtype).gradients(x[:16]) for dtype in ("float32", "bfloat16"))
     assert low[0] != exact[0] and low[0] == pytest.approx(exact[0], rel=2e-2)
+
+
+def test_inference_of_wide_maps_takes_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its memory stays bounded."""
+    x = image_data(200)
+    whole = made("conv", "float32")
+    wanted, width = whole.reconstruct(x), sum(layer.n_out for layer in whole.topology.layers)
+    assert [batch for _, batch in whole._programs] == [1024]
+    for rows in (16, 128):
+        monkeypatch.setattr(engine, "INFERENCE_ELEMENTS", rows * width)
+        trainer = made("conv", "float32")
+        assert np.allclose(trainer.reconstruct(x), wanted, rtol=1e-6)
+        assert [batch for _, batch in trainer._programs] == [rows]
+    monkeypatch.setattr(engine, "INFERENCE_ELEMENTS", 1)
+    assert made("conv", "float32")._chunk_rows == 16
 
 
 def test_initial_weights_are_bounded_by_what_flows_in_and_out() -> None:

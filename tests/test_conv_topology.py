@@ -172,45 +172,6 @@ CASES: list[tuple[Any, type[Exception], str]] = [
         "channels_first must be",
     ),
     (
-        lambda: Topology((Conv2d("a", (6, 4, 2)), ConvTranspose2d("b", MAP)), 1),
-        TypeError,
-        "a's geometry must be an aefast.geometry.Geometry",
-    ),
-    (lambda: Topology((Conv2d(1, MAP), ConvTranspose2d("b", MAP)), 1), TypeError, "a layer's name must be"),
-    (
-        lambda: Topology((Conv2d("a", MAP, "rleu"), ConvTranspose2d("b", MAP)), 1),
-        ValueError,
-        "Did you mean 'relu'",
-    ),
-    (
-        lambda: Topology((Pool2d("a", POOL, "mean"), ConvTranspose2d("b", MAP)), 1),
-        ValueError,
-        "unknown pooling 'mean'; known: max, average",
-    ),
-    (
-        lambda: Topology((Pool2d("a", MAP), ConvTranspose2d("b", MAP)), 1),
-        ValueError,
-        r"a works on each channel by itself: groups and out_channels must be channels \(2\), but are 1 and 3",
-    ),
-    (
-        lambda: Topology(
-            (
-                Pool2d("a", Geometry.of((2, 6, 4), 2, 2, stride=2, padding=2, groups=2)),
-                ConvTranspose2d("b", MAP),
-            ),
-            1,
-        ),
-        ValueError,
-        "a has windows without a pixel of the image in the height",
-    ),
-    (
-        lambda: Topology(
-            (Upsample2d("a", Geometry.of((2, 6, 4), 2, 3, stride=2, groups=2)), Layer("b", 48, 8, "relu")), 1
-        ),
-        ValueError,
-        "a repeats pixels: its kernel must be its stride",
-    ),
-    (
         lambda: made("plain", kernel_size=12, padding="valid"),
         ValueError,
         "a window of 12 pixels .* into 9 . 0 . 0",

@@ -12,7 +12,6 @@ from aefast import activations, losses, random, regularizers
 from aefast.backends.numpy import NumpyBackend
 from aefast.data.scaling import Scaling
 from aefast.layers import POOL_CODES, AnyLayer, Layer, Pool2d
-from aefast.topology import Topology
 
 F64 = NDArray[np.float64]
 # Rows of x times samples that are decoded at once, and the values of a layer's output for them.
@@ -42,7 +41,7 @@ def importance_weighted(trainer: Any, X: NDArray[Any], n_samples: int) -> NDArra
     result = np.empty(len(X))
     step = max(1, min(CHUNK_ROWS, CHUNK_VALUES // widest) // n_samples)
     for start in range(0, len(X), step):
-        x = _channels_last(topology, scaling.forward(X[start : start + step]))
+        x = topology.channels_last(scaling.forward(X[start : start + step]))
         mean, logvar = np.split(_forward(topology.layers[: topology.n_encoder], weights, x), 2, axis=1)
         logvar = np.minimum(logvar, regularizers.LOGVAR_MAX)
         z = mean[:, None] + np.exp(0.5 * logvar)[:, None] * noise
@@ -76,11 +75,3 @@ def _forward(layers: Sequence[AnyLayer], weights: Mapping[str, F64], x: F64, *, 
 
 def _kind(layer: AnyLayer) -> dict[str, int]:
     return {"kind": POOL_CODES[layer.kind]} if isinstance(layer, Pool2d) else {}
-
-
-def _channels_last(topology: Topology, x: F64) -> F64:
-    """Rows as the layers have them, from the data's order."""
-    channels = topology.channels_first
-    if not channels:
-        return x
-    return np.ascontiguousarray(x.reshape(len(x), channels, -1).transpose(0, 2, 1).reshape(x.shape))
