@@ -30,8 +30,8 @@ LEAST_PIXELS = 64
 
 
 def is_depthwise(geometry: Geometry) -> bool:
-    """One image channel a group: nothing for BLAS to do."""
-    return geometry.channels == geometry.groups
+    """One image channel a group, and several of them: nothing for BLAS to do."""
+    return geometry.channels == geometry.groups > 1
 
 
 def images(geometry: Geometry, batch: int) -> Iterator[slice]:
