@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from aefast import checks, threads
 from aefast.callbacks import Callback, as_callbacks
 from aefast.crew import Crew, Job, Task
-from aefast.data.rows import as_weights
+from aefast.data.rows import as_weights, refuse_masked
 from aefast.data.sparse import SparseRows
 from aefast.estimators import parameters, training
 from aefast.estimators.base import BaseAutoencoder
@@ -159,22 +159,17 @@ def _entries(callbacks: Any, models: list[Any]) -> list[Any]:
 
 def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Data]:
     """What each model reads, checked once: one object where the weights are the same too."""
-    per_model = sample_weight is not None and np.ndim(sample_weight) == 2
+    own_weights = _weights_of_each(sample_weight, len(models))
     by_kind: dict[object, Data] = {}
     for model in models:  # some kinds take images for rows, and no sparse rows
         kind = type(model)._read
         if kind not in by_kind:
-            by_kind[kind] = training.read(model, X, None if per_model else sample_weight, X_val)
+            by_kind[kind] = training.read(model, X, sample_weight if own_weights is None else None, X_val)
     found = [by_kind[type(model)._read] for model in models]
-    if not per_model:
+    if own_weights is None:
         return found
-    if len(sample_weight) != len(models):
-        raise ValueError(
-            f"sample_weight must have shape (n,) or ({len(models)}, n), a row for each estimator, but has shape "
-            f"{np.shape(sample_weight)}"
-        )
     made = []
-    for i, (data, weights) in enumerate(zip(found, np.asarray(sample_weight), strict=True)):
+    for i, (data, weights) in enumerate(zip(found, own_weights, strict=True)):
         try:
             own = as_weights(weights, len(data.X))
         except (TypeError, ValueError) as error:
@@ -182,6 +177,26 @@ def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Dat
             raise
         made.append(Data(data.X, own, data.X_val))
     return made
+
+
+def _weights_of_each(sample_weight: Any, n_models: int) -> Any:
+    """The weights as a row for each model, or None where they are for all."""
+    if hasattr(sample_weight, "tocsr"):
+        raise TypeError(
+            f"sample_weight must be a dense array, but is a sparse {type(sample_weight).__name__}; use its toarray()"
+        )
+    refuse_masked("sample_weight", sample_weight)
+    wanted = f"sample_weight must have shape (n,) or ({n_models}, n), a row for each estimator"
+    if isinstance(sample_weight, (list, tuple)):
+        lengths = sorted({np.size(row) for row in sample_weight})
+        if len(lengths) > 1:
+            raise ValueError(f"{wanted}, but its rows have from {lengths[0]} to {lengths[-1]} entries")
+    if sample_weight is None or np.ndim(sample_weight) < 2:
+        return None
+    rows = np.asarray(sample_weight)
+    if rows.ndim > 2 or len(rows) != n_models:
+        raise ValueError(f"{wanted}, but has shape {rows.shape}")
+    return rows
 
 
 def _tasks(

@@ -54,7 +54,7 @@ def main() -> int:
     sub.add_argument("--peers", nargs="*", choices=sorted(CONTENDERS), default=scaling.PEERS, metavar="NAME")
     sub.add_argument("--rounds", type=int, help="turns of each contender a net; default 5")
 
-    for name, budget in (("pyod", 900.0), ("fashion", 300.0)):
+    for name, budget in (("pyod", 900.0), ("fashion", 300.0), ("fashion-conv", 1800.0)):
         about = subject(name)
         sub = command(name, fitting.run, about.title, budget, 5)
         _names(sub, "--contenders", list(about.contenders))

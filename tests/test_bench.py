@@ -263,7 +263,7 @@ def test_the_readme_names_every_command_and_contender(
     monkeypatch.setattr("sys.argv", ["bench", "--help"])
     with pytest.raises(SystemExit, match="0"):
         command.main()
-    found = re.search(r"\{([\w,]+)\}", capsys.readouterr().out)
+    found = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
     assert found is not None
     commands = found[1].split(",")
     told = (Path(compare.__file__).parent / "README.md").read_text(encoding="utf-8")

@@ -21,14 +21,23 @@ class GenerativeAutoencoder(BaseAutoencoder):
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> NDArray[Any]:
         """n_samples new rows, shaped and in units as X was: the decoder's mean for codes drawn from N(0, I).
 
-        Without random_state the model's own seed draws, so that the same call gives the same rows.
+        Without random_state the model's own seed draws, so that the same call gives the same rows. MemoryError for more than
+        fit into memory.
         """
         integer(1)("n_samples", n_samples)
         check_is_fitted(self, "trainer_")
         self._need_variational("sample")
         seed = self.trainer_.seed if random_state is None else parameters.seed_of(random_state)
         stream = random.stream_word(random.STREAM_SAMPLE)
-        return self.inverse_transform(random.normals(seed, range(n_samples), self.n_components_, 0, stream))
+        try:
+            return self.inverse_transform(
+                random.normals(seed, range(n_samples), self.n_components_, 0, stream)
+            )
+        except MemoryError:
+            raise MemoryError(
+                f"n_samples={n_samples} samples of {self.n_features_in_} features don't fit into memory; draw fewer at a time, "
+                "each time with another random_state"
+            ) from None
 
     def elbo(self, X: ArrayLike, n_samples: int = 1) -> NDArray[Any]:
         """(n,) evidence lower bound of each row of X (n, d) in nats, in scaled space; the KL term in closed form.

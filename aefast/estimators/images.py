@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aefast import checks
 from aefast.convolutional import LAYOUTS
-from aefast.data.rows import file_backed
+from aefast.data.rows import file_backed, refuse_masked
 from aefast.errors import unknown_name
 
 Shape = tuple[int, ...]
@@ -33,6 +33,7 @@ def flattened(X: Any, name: str = "X") -> Any:
             return X
     if shape is None or len(shape) not in (3, 4):
         return X
+    refuse_masked(name, X)
     array = np.asarray(X)
     if file_backed(array) and len(array) and not array[0].flags.c_contiguous:
         raise ValueError(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.validation import _get_feature_names, check_array, validate_data
 
+from aefast.data.rows import refuse_masked
 from aefast.data.scaling import Scaling, blocks, column_range
 from aefast.data.sparse import SparseRows
 
@@ -23,6 +24,7 @@ def rows(estimator: Any, X: Any, *, name: str = "X", sparse: bool = True) -> Any
     Of sparse input, `SparseRows`; TypeError where `sparse` is false.
     Raises ValueError or TypeError for other shapes, strings, complex and empty input, NaN and infinity.
     """
+    refuse_masked(name, X)
     # check_array gives back a numeric matrix as it came, but takes longer than to encode a few rows.
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind not in "fiu" or 0 in X.shape:
         X = check_array(
