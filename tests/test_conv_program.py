@@ -77,6 +77,7 @@ def cpu(request: pytest.FixtureRequest) -> Iterator[testing.Target]:
     with found.active():
         yield found
     _cpu.set_flops_per_thread(1.5e6)
+    _cpu.set_num_threads(0)
 
 
 def data(model: str, n: int = 37) -> NDArray[np.float32]:
@@ -163,18 +164,23 @@ def test_a_row_is_transformed_alike_in_any_batch(cpu: testing.Target, model: str
             assert (parts == whole).all(), batch
 
 
+LARGE = aefast.Topology.conv((3, 32, 32), channels=(32, 64), n_components=4, stride=1, kernel_size=5)
+
+
+def large(n: int) -> tuple[aefast.Trainer, NDArray[np.float32]]:
+    """Of whose steps one takes longer than the 50 ms after which signals are asked for."""
+    made = aefast.Trainer(LARGE, backend="cpu", batch_size=n, n_threads=1, seed=1)
+    return made, np.random.default_rng(0).random((n, LARGE.n_features)).astype(F)
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_step_is_given_up_inside_and_done_again_bit_by_bit(
     at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one step that takes longer than the 50 ms after which signals are asked for."""
-    topology = aefast.Topology.conv((3, 32, 32), channels=(32, 64), n_components=4, stride=1, kernel_size=5)
-    settings: dict[str, Any] = {"backend": "cpu", "batch_size": 24, "n_threads": 1, "seed": 1}
-    x = np.random.default_rng(0).random((24, topology.n_features)).astype(F)
-    whole = aefast.Trainer(topology, **settings)
+    whole, _ = large(24)
     asked: list[int] = []
     monkeypatch.setattr("aefast.interrupts.pending", lambda: asked.append(1) or len(asked) == at)
-    made = aefast.Trainer(topology, **settings)
+    made, x = large(24)
     program, outcomes = made._program("train", 24)[1], []
     run_steps = program.run_steps
     monkeypatch.setattr(program, "run_steps", lambda *a: outcomes.append(run_steps(*a)) or outcomes[-1])
@@ -185,6 +191,13 @@ def test_a_step_is_given_up_inside_and_done_again_bit_by_bit(
     monkeypatch.undo()
     whole.fit_epoch(x)
     assert bits(made) == bits(whole)
+
+
+def test_inference_is_given_up_between_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aefast.interrupts.pending", lambda: True)
+    made, x = large(128)
+    with pytest.raises(KeyboardInterrupt):
+        made.reconstruct(x)
 
 
 def test_nothing_is_written_beside_the_buffers() -> None:
@@ -270,20 +283,15 @@ def test_windows_that_pooling_and_upsampling_can_not_do_are_refused() -> None:
 @pytest.mark.parametrize("pixels", [1, 3, 784, 5000])
 @pytest.mark.parametrize("channels", [1, 3, 8, 70])
 def test_a_bias_gradient_is_the_sum_over_rows_and_pixels_whatever_the_threads(
-    channels: int, pixels: int
+    cpu: testing.Target, channels: int, pixels: int
 ) -> None:
     delta = np.random.default_rng(0).standard_normal((9, pixels * channels)).astype(F)
     results = []
-    _cpu.set_flops_per_thread(0)
-    try:
-        for n in (1, 2, 3, 5):
-            _cpu.set_num_threads(n)
-            db, partials = np.full(channels, np.nan, F), np.empty(2)
-            _cpu.bias_grad(delta, db, partials)
-            results.append((db.tobytes(), partials.tobytes()))
-    finally:
-        _cpu.set_flops_per_thread(1.5e6)
-        _cpu.set_num_threads(0)
+    for n in (1, 2, 3, 5):
+        _cpu.set_num_threads(n)
+        db, partials = np.full(channels, np.nan, F), np.empty(2)
+        _cpu.bias_grad(delta, db, partials)
+        results.append((db.tobytes(), partials.tobytes()))
     assert len(set(results)) == 1
     exact = delta.astype(np.float64).reshape(-1, channels)
     bound = 2**-24 * (256 + 9 + pixels / 256) * np.abs(exact).sum(0)
