@@ -107,7 +107,7 @@ def _from_environment() -> int:
     # As csrc/cpu/threads.cpp, without the control group's quota.
     own = os.environ.get("AEFAST_NUM_THREADS", "")
     if own and not _first_integer(own):
-        raise ValueError(f"AEFAST_NUM_THREADS must be a positive integer, but is {own!r}")
+        raise ValueError(f"AEFAST_NUM_THREADS must be a positive integer, but is '{own}'")
     n = _first_integer(own) or _first_integer(os.environ.get("OMP_NUM_THREADS", ""))
     if not n:
         n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

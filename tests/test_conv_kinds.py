@@ -92,14 +92,12 @@ def test_a_variational_model_makes_images_and_bounds_their_likelihood(changes):
     assert model.error_map(X).shape == X.shape
     # The likelihood's own forward pass is the engine's.
     topology, weights = model.trainer_.topology, model.trainer_.parameters
-    x = likelihood._channels_last(topology, model.scaling_.forward(X.reshape(300, -1)))
+    x = topology.channels_last(model.scaling_.forward(X.reshape(300, -1)))
     moments = likelihood._forward(topology.layers[: topology.n_encoder], weights, x)
     Z = model.transform(X)
     np.testing.assert_allclose(moments[:, :3], Z, rtol=1e-9, atol=1e-12)
     r = likelihood._forward(topology.layers[topology.n_encoder :], weights, Z)
-    R = likelihood._channels_last(
-        topology, model.scaling_.forward(model.inverse_transform(Z).reshape(300, -1))
-    )
+    R = topology.channels_last(model.scaling_.forward(model.inverse_transform(Z).reshape(300, -1)))
     np.testing.assert_allclose(r, R, rtol=1e-9, atol=1e-12)
 
 

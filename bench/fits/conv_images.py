@@ -96,7 +96,7 @@ SUBJECT = Subject(
     },
     images.SUBJECT.data,
     "Convolutions to 32 and 64 maps (3 x 3, stride 2), a linear code of 32 and the mirror; ReLU, sigmoid output, squared error "
-    "of pixels in [0, 1], Adam 1e-3, batch 128, shuffled; float32. Initial weights and shuffles are each library's own. The time "
-    "has the conversion of the uint8 pixels and the shuffle of every epoch in it.",
+    "of pixels in [0, 1], Adam 1e-3, batch 128, shuffled; float32. Initial weights and shuffles are each library's own. The "
+    "time has the conversion of the uint8 pixels and the shuffle of every epoch in it.",
     fallback="mnist",
 )
