@@ -9,6 +9,8 @@
 // lie alike; each is a product of its own, or a cell holds them all. Which: by count of multiply-adds (plan_product).
 #pragma once
 
+#include <stddef.h>
+
 #include "cpu/tile.h"
 
 namespace aefast::cpu::AEFAST_ISA_NS {
@@ -125,11 +127,26 @@ using ConvMicro = void (*)(const float* a, const int64_t* row, const int64_t* st
 extern const ConvMicro conv_broadcast[MR + 1], conv_lanes[MR + 1], conv_pixels[MR + 1];
 extern const int64_t tile_rows[MR];  // i * NR: `at` of a tile by itself
 
-// out[i * out_row + j] (+)= sum_k sum_t a[(i + t) * a_row + step[k * taps] + j] * b[k * taps + t]; [taps][rows].
+// out[i * out_row + j] (+)= sum_k sum_t a[(i + t) * a_row + step[k * taps] + j] * b[k * taps + t], i < rows <=
+// row_tile(taps); [taps][rows].
 using ConvRows = void (*)(const float* a, int64_t a_row, const int64_t* step, int64_t count, const float* b, float* out,
                           int64_t out_row, bool resume);
-constexpr int ROW_TAPS = 4;
+constexpr int ROW_TAPS = 4;  // at most; 2 at least
+// Rows whose sums fit the registers beside the weights.
+constexpr int row_tile(int taps) { return taps > 2 ? MR + 2 - taps : MR; }
 extern const ConvRows conv_rows_of[ROW_TAPS + 1][MR + 1];
+
+// A phase of planes, `tall` x `wide` pixels at `at`; `panels` are [destination channel][k]. Lanes along the pixels of a
+// row; or, where rows are short or the kernel is high, from row to row through the border between.
+struct Planes {
+  const float* source;
+  float *sums, *strip;
+  int64_t row;  // elements between rows of the source
+};
+void multiply_planes(const Plan& plan, const Planes& planes, int64_t tall, int64_t wide, const int64_t* at,
+                     const int64_t* steps, const Phase& y, const Phase& x, const float* panels, const float* bias);
+// Floats of `sums` for each destination channel.
+AEFAST_INLINE int64_t sums_plane(const Plan& plan, int64_t row) { return plan.rows * (row + NR) + NR; }
 
 // What becomes of the sums: `run` gets `count` of batch row `row` from flat feature `feature` on, in ascending order.
 struct Strip {

@@ -4,6 +4,26 @@
 namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
+// In a register: GCC would load again for every use. On aarch64 in this order too: it would load all before it
+// multiplies, and spill.
+AEFAST_INLINE void keep(F& x) {
+#if defined(AEFAST_SIMDE)
+  (void)x;
+#elif defined(AEFAST_ISA_avx512_emulated)
+  asm("" : "+x"(x.a.v), "+x"(x.b.v));
+#elif defined(__x86_64__)
+  asm("" : "+v"(x.v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(x.v) : : "memory");
+#endif
+}
+
+#if defined(__aarch64__)
+constexpr bool loads_fold = false;
+#else
+constexpr bool loads_fold = true;  // into the multiply-add
+#endif
+
 enum class Operands { broadcast, lanes, pixels };
 
 template <Operands operands, int rows>
@@ -31,7 +51,11 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
         stream[v] = operands == Operands::lanes ? load(b + v * W) : v == 0 ? splat(b) : stream[0];
       }
       AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
-        AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = fma(load(from[i] + k + v * W), stream[v], sum[i][v]);
+        AEFAST_UNROLL for (int v = 0; v < NV; ++v) {
+          F value = load(from[i] + k + v * W);
+          if (!loads_fold) keep(value);
+          sum[i][v] = fma(value, stream[v], sum[i][v]);
+        }
       }
     }
   }
@@ -49,19 +73,6 @@ void conv_micro(const float* a, const int64_t* row, const int64_t* step, int64_t
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
     AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(out + at[i] + v * W, sum[i][v]);
   }
-}
-
-// In a register: GCC would load again for every use.
-AEFAST_INLINE void keep(F& x) {
-#if defined(AEFAST_SIMDE)
-  (void)x;
-#elif defined(AEFAST_ISA_avx512_emulated)
-  asm("" : "+x"(x.a.v), "+x"(x.b.v));
-#elif defined(__x86_64__)
-  asm("" : "+v"(x.v));
-#elif defined(__aarch64__)
-  asm("" : "+w"(x.v));
-#endif
 }
 
 // A vector of source pixels is loaded once for all `taps` rows of the kernel: it belongs to another output row for
@@ -90,6 +101,13 @@ void conv_rows(const float* a, int64_t a_row, const int64_t* step, int64_t count
   }
 }
 
+// Of heights whose sums and weights fit the registers.
+template <int taps, int rows>
+constexpr ConvRows rows_kernel() {
+  if constexpr (rows <= row_tile(taps)) return conv_rows<taps, rows>;
+  else return nullptr;
+}
+
 }  // namespace
 
 #if defined(AEFAST_ISA_avx2)
@@ -103,18 +121,19 @@ void conv_rows(const float* a, int64_t a_row, const int64_t* step, int64_t count
    conv_micro<Operands::operands, 6>}
 #define AEFAST_CONV_ROWS(taps) \
   {nullptr,                    \
-   conv_rows<taps, 1>,         \
-   conv_rows<taps, 2>,         \
-   conv_rows<taps, 3>,         \
-   conv_rows<taps, 4>,         \
-   conv_rows<taps, 5>,         \
-   conv_rows<taps, 6>}
+   rows_kernel<taps, 1>(),     \
+   rows_kernel<taps, 2>(),     \
+   rows_kernel<taps, 3>(),     \
+   rows_kernel<taps, 4>(),     \
+   rows_kernel<taps, 5>(),     \
+   rows_kernel<taps, 6>()}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR, 4 * NR, 5 * NR};
 #elif defined(AEFAST_ISA_baseline)
 #define AEFAST_CONV_MICRO(operands)                                                                                  \
   {nullptr, conv_micro<Operands::operands, 1>, conv_micro<Operands::operands, 2>, conv_micro<Operands::operands, 3>, \
    conv_micro<Operands::operands, 4>}
-#define AEFAST_CONV_ROWS(taps) {nullptr, conv_rows<taps, 1>, conv_rows<taps, 2>, conv_rows<taps, 3>, conv_rows<taps, 4>}
+#define AEFAST_CONV_ROWS(taps) \
+  {nullptr, rows_kernel<taps, 1>(), rows_kernel<taps, 2>(), rows_kernel<taps, 3>(), rows_kernel<taps, 4>()}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR};
 #else
 #define AEFAST_CONV_MICRO(operands)   \
@@ -129,14 +148,14 @@ const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR};
    conv_micro<Operands::operands, 8>}
 #define AEFAST_CONV_ROWS(taps) \
   {nullptr,                    \
-   conv_rows<taps, 1>,         \
-   conv_rows<taps, 2>,         \
-   conv_rows<taps, 3>,         \
-   conv_rows<taps, 4>,         \
-   conv_rows<taps, 5>,         \
-   conv_rows<taps, 6>,         \
-   conv_rows<taps, 7>,         \
-   conv_rows<taps, 8>}
+   rows_kernel<taps, 1>(),     \
+   rows_kernel<taps, 2>(),     \
+   rows_kernel<taps, 3>(),     \
+   rows_kernel<taps, 4>(),     \
+   rows_kernel<taps, 5>(),     \
+   rows_kernel<taps, 6>(),     \
+   rows_kernel<taps, 7>(),     \
+   rows_kernel<taps, 8>()}
 const int64_t tile_rows[MR] = {0, NR, 2 * NR, 3 * NR, 4 * NR, 5 * NR, 6 * NR, 7 * NR};
 #endif
 
@@ -144,6 +163,6 @@ const ConvMicro conv_broadcast[MR + 1] = AEFAST_CONV_MICRO(broadcast);
 const ConvMicro conv_lanes[MR + 1] = AEFAST_CONV_MICRO(lanes);
 const ConvMicro conv_pixels[MR + 1] = AEFAST_CONV_MICRO(pixels);
 const ConvRows conv_rows_of[ROW_TAPS + 1][MR + 1] = {
-    {}, AEFAST_CONV_ROWS(1), AEFAST_CONV_ROWS(2), AEFAST_CONV_ROWS(3), AEFAST_CONV_ROWS(4)};
+    {}, {}, AEFAST_CONV_ROWS(2), AEFAST_CONV_ROWS(3), AEFAST_CONV_ROWS(4)};
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

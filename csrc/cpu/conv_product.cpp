@@ -6,7 +6,7 @@ namespace aefast::cpu::AEFAST_ISA_NS {
 namespace {
 
 constexpr int64_t GROUP_FLOATS = 16 * 1024;  // sums of a group of panels: they stay in L2 while k blocks pass
-constexpr int64_t RESIDENT = 4 * 1024, PLANES = 4 * 1024;
+constexpr int64_t RESIDENT = 4 * 1024;
 
 struct Areas {
   float *source, *strip, *sums, *bias;
@@ -130,57 +130,6 @@ void multiply(const Plan& plan, const Areas& areas, const Block& block, const Ph
   }
 }
 
-// k of a block of planes: so few channels that what a tile reads of them stays in L1 while tiles beside it and
-// destination channels pass. The same on every set.
-int64_t plane_part(const Plan& plan, const Phase& y, const Phase& x) {
-  const int64_t taps = larger(1, y.taps * x.taps), read = 8 * window(plan.x, plan.cols);
-  return even_part(plan.group_depth, larger(1, smaller(KC / taps, PLANES / read))) * taps;
-}
-
-__attribute__((noinline)) void spread(const float* from, int64_t n, float offset, float* to, int64_t apart) {
-  for (int64_t j = 0; j < n; ++j) to[j * apart] = from[j] + offset;
-}
-
-// A phase of planes: `panels` are [destination channel][k]. Lanes along the pixels of a row; or, where rows are short
-// or the kernel is high, from row to row through the border between.
-void multiply_planes(const Plan& plan, const Areas& areas, int64_t tall, int64_t wide, const int64_t* at,
-                     const int64_t* steps, const Phase& y, const Phase& x, const float* panels, const float* bias) {
-  const int64_t depth = depth_of(plan, y, x), part = plane_part(plan, y, x), row = areas.source_strides.row;
-  const int64_t flat = (tall - 1) * row + wide, across = ceil_div(wide, NR);
-  const bool by_rows = y.taps > 1 && y.taps <= ROW_TAPS && y.spacing == 1 && across * NR * tall * 3 <= flat * 4;
-  const int64_t line = by_rows ? across * NR : row, lines = by_rows ? tall : ceil_div(flat, NR);
-  const int64_t sums_plane = plan.rows * (row + NR) + NR;
-  Tiles tiles(lines, by_rows && y.taps > 2 ? MR - 1 : MR);
-  for (int64_t i = 0; i < lines;) {
-    const int64_t height = tiles.next();
-    int64_t k = 0;
-    do {
-      const int64_t count = smaller(part, depth - k);
-      for (int64_t c = 0; c < plan.dest_channels; ++c) {
-        const float* b = panels + c * depth + k;
-        float* sums = areas.sums + c * sums_plane;
-        if (by_rows) {
-          for (int64_t j = 0; j < line; j += NR) {
-            conv_rows_of[y.taps][height](areas.source + i * row + j, row, steps + k, count / y.taps, b,
-                                         sums + i * line + j, line, k > 0);
-          }
-        } else {
-          conv_pixels[height](areas.source + i * NR, tile_rows, steps + k, count, b, sums + i * NR, tile_rows, nullptr,
-                              k > 0);
-        }
-      }
-      k += count;
-    } while (k < depth);
-    i += height;
-  }
-  for (int64_t c = 0; c < plan.dest_channels; ++c) {
-    for (int64_t i = 0; i < tall; ++i) {
-      spread(areas.sums + c * sums_plane + i * line, wide, bias ? bias[c] : 0.0f, areas.strip + at[i * wide] + c,
-             plan.x.dest_step * plan.dest_channels);
-    }
-  }
-}
-
 }  // namespace
 
 int64_t product_scratch(const Plan& plan) {
@@ -220,7 +169,8 @@ void conv_product(const Geometry& geometry, Direction direction, Matrix source, 
       if (tall > 0 && wide > 0) {
         const float* of_product = weights;
         if (plan.planar) {
-          multiply_planes(plan, areas, tall, wide, at, steps, y, x, weights, bias ? areas.bias : nullptr);
+          multiply_planes(plan, {areas.source, areas.sums, areas.strip, areas.source_strides.row}, tall, wide, at,
+                          steps, y, x, weights, bias ? areas.bias : nullptr);
         } else {
           for (int64_t g = 0; g < plan.products; ++g, of_product += panel_columns * depth) {
             multiply(plan, areas, block, y, x, rows, at, block.images * tall * wide, steps, of_product,
