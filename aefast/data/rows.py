@@ -19,7 +19,7 @@ SMALLEST, LARGEST = 1e-100, 1e100
 def refuse_masked(name: str, value: Any) -> None:
     """ValueError for an array of numpy.ma with masked entries: what lies below a mask would be read as if it were data."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        n = int(np.ma.count_masked(value))
+        n = np.count_nonzero(value.mask)
         raise ValueError(
             f"{name} has {n} masked {'entry' if n == 1 else 'entries'}, and masks are not heeded; drop their rows, or fill or "
             f"impute them first ({name}.filled(value), sklearn.impute)"
