@@ -120,6 +120,7 @@ WRONG = [
     (GREY, {"image_shape": "signal"}, r"'signal' is for rows"),
     (GREY[None], {}, "dim 5"),
     (np.where(GREY > 200, np.nan, GREY), {}, "contains NaN"),
+    (np.ma.masked_greater(GREY, 200), {}, "masked entries"),
     (GREY[:0], {}, "0 sample"),
     (GREY, {"variational": True, "n_components": None}, "a variational code is a vector"),
     (GREY, {"hidden_layer_sizes": (9,), "n_components": None}, "choose one of them"),

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -249,8 +248,8 @@ class ConvAutoencoder(GenerativeAutoencoder):
             shape,
             channels=parameters.hidden_widths(self.channels) or (),
             n_components=None if self.n_components is None else self._code_width(n_features),
-            kernel_size=_by_axis(self.kernel_size, shape),
-            stride=_by_axis(self.stride, shape),
+            kernel_size=images.by_axis(self.kernel_size, shape),
+            stride=images.by_axis(self.stride, shape),
             padding=self.padding,
             hidden_layer_sizes=self._hidden_widths(n_features),
             decoder=self.decoder,
@@ -263,15 +262,7 @@ class ConvAutoencoder(GenerativeAutoencoder):
         )
 
     def _cost(self, X: Any, n_features: int) -> float:
-        cost = 0.0
-        for layer in self._topology(X, n_features).layers:
-            geometry = getattr(layer, "geometry", None)
-            if geometry is None:
-                cost += layer.n_in * layer.n_out
-            elif layer.weight_shape is not None:
-                taps = geometry.kernel_height * geometry.kernel_width * geometry.channels / geometry.groups
-                cost += geometry.map_size * taps
-        return cost
+        return sum(map(images.multiplications, self._topology(X, n_features).layers))
 
     def _latent_activation(self) -> str:
         if self.latent_activation == "auto" and self.sparsity is not None:
@@ -304,12 +295,3 @@ class ConvAutoencoder(GenerativeAutoencoder):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
         return tags
-
-
-def _by_axis(value: Any, shape: tuple[int, int, int]) -> tuple[int, int]:
-    """A size for each axis: one number stands for both, but an axis of one pixel has nothing to look around for."""
-    if isinstance(value, (tuple, list, np.ndarray)):
-        y, x = value
-        return int(y), int(x)
-    y, x = (1 if size == 1 else int(value) for size in shape[1:])
-    return y, x

@@ -13,6 +13,7 @@ from aefast import checks
 from aefast.convolutional import LAYOUTS
 from aefast.data.rows import file_backed, refuse_masked
 from aefast.errors import unknown_name
+from aefast.layers import AnyLayer, Layer
 
 Shape = tuple[int, ...]
 WORDS = ("auto", "signal")
@@ -113,6 +114,23 @@ def scaling_name(X: NDArray[Any]) -> str | None:
     if low >= 0.0 and high <= 1.0:
         return None
     return "pixel" if X.dtype == np.uint8 else "global"
+
+
+def by_axis(value: Any, shape: tuple[int, int, int]) -> tuple[int, int]:
+    """A size for each axis: one number stands for both, but an axis of one pixel has nothing to look around for."""
+    if isinstance(value, (tuple, list, np.ndarray)):
+        y, x = value
+        return int(y), int(x)
+    y, x = (1 if size == 1 else int(value) for size in shape[1:])
+    return y, x
+
+
+def multiplications(layer: AnyLayer) -> float:
+    """Of a row in a layer, forwards."""
+    if isinstance(layer, Layer):
+        return float(layer.n_in * layer.n_out)
+    pixels = layer.geometry.out_height * layer.geometry.out_width
+    return float(pixels * math.prod(layer.weight_shape or (0,)))
 
 
 def _signal(axes: Shape | None, n_features: int) -> tuple[int, int, int]:
