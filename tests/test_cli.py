@@ -82,7 +82,7 @@ def test_demo_numbers_are_those_of_the_saved_models(demo):
     assert rows["sparse"]["mean_activation"] < 0.2 and rows["sparse"]["inactive"] > 0.1
     assert -40 < rows["variational"]["elbo"] < -20
     assert rows["conv"]["test_mse"] < rows["conv"]["pca_mse"]
-    assert rows["conv_denoising"]["test_mse"] < 0.75 * rows["conv_denoising"]["pca_mse"]
+    assert rows["conv_denoising"]["test_mse"] < 0.85 * rows["conv_denoising"]["pca_mse"]
     assert -40 < rows["conv_variational"]["elbo"] < -20
     fastest = next(name for name in aefast.backends.NAMES if aefast.backends.available(name))
     assert {row["backend"] for row in rows.values()} == {fastest}

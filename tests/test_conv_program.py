@@ -193,6 +193,7 @@ def test_a_step_is_given_up_inside_and_done_again_bit_by_bit(
 
 def test_inference_is_given_up_between_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aefast.interrupts.pending", lambda: True)
+    monkeypatch.setattr("aefast.engine.INFERENCE_ELEMENTS", 2**40)  # all rows in one call
     made, x = large(128)
     with pytest.raises(KeyboardInterrupt):
         made.reconstruct(x)
