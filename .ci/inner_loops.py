@@ -1,4 +1,4 @@
-"""`python .ci/inner_loops.py [--objdump PROGRAM] build/CMakeFiles/kernels_*.dir/csrc/cpu/gemm_micro.cpp.o`
+"""`python .ci/inner_loops.py [--objdump PROGRAM] build/CMakeFiles/kernels_*.dir/csrc/cpu/{gemm,conv}_micro.cpp.o`
 
 Prints the innermost loop of every micro-kernel: instructions, multiply-adds, loads, and accesses of the stack, of which
 there must be none (spilled accumulators): exit code 1 where there are.
@@ -13,6 +13,11 @@ import sys
 
 ARITHMETIC = re.compile(r"vfn?m(add|sub)\d+ps|vdpbf16ps|mulps|fml[as]|bfdot")
 LOAD = re.compile(r"v?mov[ua]ps|v?movss|vbroadcastss|vbroadcastsd|vpbroadcastd|ld[1-4]r?|ldr|ldp|ldur")
+# A micro-kernel's name: dense, by operands and height, or over rows of the kernel, by taps and height.
+DENSE = re.compile(r"micro<.*::(\w+), (\d+), (true|false)>")
+CONVOLUTION = re.compile(r"conv_micro<.*Operands\)(\d), (\d+)>")
+ROWS = re.compile(r"conv_rows<(\d+), (\d+)>")
+OPERANDS = ("broadcast", "lanes", "pixels")  # conv_micro.cpp
 STACK = re.compile(r"%[re][sb]p|\[(sp|x29)")
 
 Instruction = tuple[int, str, str]
@@ -44,6 +49,17 @@ def innermost(body: list[Instruction]) -> list[Instruction]:
     return min(loops, key=len, default=[])
 
 
+def label(name: str) -> str:
+    """What a micro-kernel's function is; empty for other functions."""
+    if shape := DENSE.search(name):
+        return f"{shape[1]} {shape[2]:>2} {'columns' if shape[3] == 'true' else 'rows':8}"
+    if shape := CONVOLUTION.search(name):
+        return f"convolution {shape[2]:>2} {OPERANDS[int(shape[1])]:9}"
+    if shape := ROWS.search(name):
+        return f"convolution {shape[2]:>2} of {shape[1]} taps"
+    return ""
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -58,8 +74,8 @@ def main() -> int:
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - its own command
         print(path)
         for name, body in functions(listing).items():
-            shape = re.search(r"micro<.*::(\w+), (\d+), (true|false)>", name)
-            if shape is None or not (loop := innermost(body)):
+            kernel = label(name)
+            if not kernel or not (loop := innermost(body)):
                 continue
             kernels += 1
             count = {
@@ -69,13 +85,9 @@ def main() -> int:
                 "stack": sum(bool(STACK.search(one[2])) for one in loop),
             }
             spilled += count["stack"] > 0
-            kind = "columns" if shape[3] == "true" else "rows"
-            print(
-                f"  {shape[1]} {shape[2]:>2} {kind:8}",
-                *(f"{value:4} {what}" for what, value in count.items()),
-            )
+            print(f"  {kernel}", *(f"{value:4} {what}" for what, value in count.items()))
     if kernels == 0:
-        sys.exit("no micro-kernel found: are these gemm_micro.cpp.o?")
+        sys.exit("no micro-kernel found: are these *_micro.cpp.o?")
     return 1 if spilled else 0
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aefast.errors import FallbackWarning as FallbackWarning
     from aefast.errors import NonFiniteError as NonFiniteError
     from aefast.estimators import Autoencoder as Autoencoder
+    from aefast.estimators import ConvAutoencoder as ConvAutoencoder
     from aefast.estimators import DenoisingAutoencoder as DenoisingAutoencoder
     from aefast.estimators import SparseAutoencoder as SparseAutoencoder
     from aefast.estimators import VariationalAutoencoder as VariationalAutoencoder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # Public name -> (module, attribute); a module alone has no attribute.
 _PUBLIC: dict[str, tuple[str, str | None]] = {
     "Autoencoder": ("aefast.estimators", "Autoencoder"),
+    "ConvAutoencoder": ("aefast.estimators", "ConvAutoencoder"),
     "DenoisingAutoencoder": ("aefast.estimators", "DenoisingAutoencoder"),
     "SparseAutoencoder": ("aefast.estimators", "SparseAutoencoder"),
     "VariationalAutoencoder": ("aefast.estimators", "VariationalAutoencoder"),

@@ -17,6 +17,16 @@ __all__: list[str] = [
     "batch_scale",
     "bias_grad",
     "cgroup_quota",
+    "conv2d_act",
+    "conv2d_dgrad",
+    "conv2d_loss",
+    "conv2d_loss_grad",
+    "conv2d_wgrad",
+    "conv_transpose2d_act",
+    "conv_transpose2d_dgrad",
+    "conv_transpose2d_loss",
+    "conv_transpose2d_loss_grad",
+    "conv_transpose2d_wgrad",
     "corrupt",
     "gather",
     "gaussian_latent",
@@ -31,13 +41,18 @@ __all__: list[str] = [
     "linear_wgrad",
     "most_threads",
     "permutation",
+    "pool2d",
+    "pool2d_dgrad",
     "set_flops_per_thread",
     "set_isa",
     "set_most_stored",
     "set_num_threads",
     "sparsity_penalty",
     "sparsity_penalty_backward",
+    "transpose_rows",
     "update",
+    "upsample2d",
+    "upsample2d_dgrad",
     "vector_math",
     "x86_isas",
 ]
@@ -109,6 +124,7 @@ class Program:
         factor: float,
         seed: int,
         epoch: int,
+        batch: int,
         scalars: typing.Any,
         losses: typing.Any,
         nonfinite: int,
@@ -117,7 +133,7 @@ class Program:
         prefetch: bool = False,
     ) -> tuple[int, int]:
         """
-        rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
+        batch: rows a step, at most the plan's. rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file that they are mapped from. Returns (steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).
         """
     def take_interrupt(self) -> typing.Any:
         """
@@ -169,12 +185,164 @@ def batch_scale(sample_weight: typing.Any, index: typing.Any, out: typing.Any) -
 
 def bias_grad(delta: typing.Any, db: typing.Any, partials: typing.Any) -> None:
     """
-    db = column sums of delta; partials as in linear_wgrad.
+    db (n,) = delta.reshape(-1, n).sum(0), delta (B, pixels n); partials as in linear_wgrad.
     """
 
 def cgroup_quota(root: str = "") -> float:
     """
     Processors that the control groups below root grant this process; 0 where they set no limit.
+    """
+
+def conv2d_act(
+    x: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    out: typing.Any,
+    pre: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    out = act(z), pre = z: the convolution (or transposed convolution) of x and w, and a bias per channel. Rows hold images channels last, w is (out_channels, kernel_height kernel_width channels / groups).
+    """
+
+def conv2d_dgrad(
+    delta: typing.Any,
+    w: typing.Any,
+    act: int,
+    saved: typing.Any,
+    extra: typing.Any,
+    out: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    out = (the gradient by the input + extra) act'(saved).
+    """
+
+def conv2d_loss(
+    h: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    loss: int,
+    target: typing.Any,
+    feature_weight: typing.Any,
+    row_loss: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    row_loss of the last layer.
+    """
+
+def conv2d_loss_grad(
+    h: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    loss: int,
+    target: typing.Any,
+    batch_scale: typing.Any,
+    scale: float,
+    feature_weight: typing.Any,
+    row_loss: typing.Any,
+    delta: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    row_loss and delta of the last layer in one pass.
+    """
+
+def conv2d_wgrad(
+    delta: typing.Any,
+    a: typing.Any,
+    dw: typing.Any,
+    accumulate: bool,
+    partials: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    dw (+)= the gradient by the weight; partials = [sum of squares, 1 if not finite].
+    """
+
+def conv_transpose2d_act(
+    x: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    out: typing.Any,
+    pre: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    out = act(z), pre = z: the convolution (or transposed convolution) of x and w, and a bias per channel. Rows hold images channels last, w is (out_channels, kernel_height kernel_width channels / groups).
+    """
+
+def conv_transpose2d_dgrad(
+    delta: typing.Any,
+    w: typing.Any,
+    act: int,
+    saved: typing.Any,
+    extra: typing.Any,
+    out: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    out = (the gradient by the input + extra) act'(saved).
+    """
+
+def conv_transpose2d_loss(
+    h: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    loss: int,
+    target: typing.Any,
+    feature_weight: typing.Any,
+    row_loss: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    row_loss of the last layer.
+    """
+
+def conv_transpose2d_loss_grad(
+    h: typing.Any,
+    w: typing.Any,
+    b: typing.Any,
+    act: int,
+    loss: int,
+    target: typing.Any,
+    batch_scale: typing.Any,
+    scale: float,
+    feature_weight: typing.Any,
+    row_loss: typing.Any,
+    delta: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    row_loss and delta of the last layer in one pass.
+    """
+
+def conv_transpose2d_wgrad(
+    delta: typing.Any,
+    a: typing.Any,
+    dw: typing.Any,
+    accumulate: bool,
+    partials: typing.Any,
+    geometry: typing.Any,
+    bfloat16: bool = False,
+) -> None:
+    """
+    dw (+)= the gradient by the weight; partials = [sum of squares, 1 if not finite].
     """
 
 def corrupt(
@@ -320,6 +488,25 @@ def permutation(n: int, seed: int, epoch: int, out: typing.Any) -> None:
     out = the epoch's order of n rows.
     """
 
+def pool2d(x: typing.Any, kind: int, out: typing.Any, geometry: typing.Any) -> None:
+    """
+    out = the largest (kind 0) or the mean (1) of the image's pixels in each window.
+    """
+
+def pool2d_dgrad(
+    delta: typing.Any,
+    x: typing.Any,
+    kind: int,
+    act: int,
+    saved: typing.Any,
+    extra: typing.Any,
+    out: typing.Any,
+    geometry: typing.Any,
+) -> None:
+    """
+    out = (the gradient by x + extra) act'(saved); the first of the largest gets it.
+    """
+
 def set_flops_per_thread(flops: float) -> None:
     """
     Arithmetic of a step or op that is worth one more thread; 0 always uses all (for tests).
@@ -366,6 +553,11 @@ def sparsity_penalty_backward(
     The penalty's derivative by h.
     """
 
+def transpose_rows(x: typing.Any, n: int, out: typing.Any) -> None:
+    """
+    Each row, a matrix (n, cols / n), transposed.
+    """
+
 def update(
     rule: int,
     w: typing.Any,
@@ -386,6 +578,18 @@ def update(
 ) -> None:
     """
     One optimizer step on flat parameters.
+    """
+
+def upsample2d(x: typing.Any, out: typing.Any, geometry: typing.Any) -> None:
+    """
+    image[y, x] = map[y // stride_y, x // stride_x].
+    """
+
+def upsample2d_dgrad(
+    delta: typing.Any, act: int, saved: typing.Any, extra: typing.Any, out: typing.Any, geometry: typing.Any
+) -> None:
+    """
+    out = (sums of delta's blocks + extra) act'(saved).
     """
 
 def vector_math(function: int, x: typing.Any, out: typing.Any) -> None:

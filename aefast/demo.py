@@ -1,4 +1,4 @@
-"""The demonstration: four autoencoders on real images, what they learned as a table and as pictures."""
+"""The demonstration: autoencoders on real images, what they learned as a table and as pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast import data
+from aefast.demo_models import CONVOLUTIONAL, EPOCHS, models
+from aefast.demo_pictures import draw, noisy, pca
 
 Array = NDArray[Any]
-# Enough for a good picture in a few seconds a model on two cores; an image set of another size does as many steps.
-EPOCHS = {"mnist": 20, "digits": 60, "fashion-mnist": 3}
-NOISE = 0.5  # standard deviation, pixels being 0..1
-SHOWN = 12  # images in a row
-SAMPLES = 64  # images in a grid
-MAPPED = 2000  # points of the latent map
+SLOW = ("numpy",)  # backends on which the convolutional models would take minutes
 INACTIVE = 0.05  # a sigmoid unit below this counts as silent
 # Columns of the printed table: key of a result, heading, format.
 COLUMNS = (
@@ -59,46 +55,6 @@ class Result:
     inactive: float | None = None
 
 
-def models(d: int, epochs: int, backend: str, seed: int) -> dict[str, Any]:
-    """The four estimators, unfitted, for images of d pixels; the name is that of the saved file."""
-    from aefast.estimators import (
-        Autoencoder,
-        DenoisingAutoencoder,
-        SparseAutoencoder,
-        VariationalAutoencoder,
-    )
-
-    large = d >= 256
-    code, hidden = (32, (256,)) if large else (8, (128,))
-    same: dict[str, Any] = {
-        "loss": "bce",
-        "scaling": "pixel",
-        "learning_rate": 3e-3,
-        "schedule": "cosine",
-        "batch_size": 64,
-        "epochs": epochs,
-        "tol": 0.0,
-        "n_iter_no_change": epochs,
-        "backend": backend,
-        "random_state": seed,
-        "verbose": 1,
-    }
-    # A sigmoid's gradient is small, so the steps are larger; the decay makes strokes of what would be speckles.
-    sparse = {
-        "rho": 0.1,
-        "sparsity_weight": 3.0,
-        "learning_rate": 1e-2,
-        "optimizer": "adamw",
-        "weight_decay": 0.1,
-    }
-    return {
-        "autoencoder": Autoencoder(code, hidden_layer_sizes=hidden, **same),
-        "denoising": DenoisingAutoencoder(code, hidden_layer_sizes=hidden, corruption_level=NOISE, **same),
-        "sparse": SparseAutoencoder(128 if large else 64, **same | sparse),
-        "variational": VariationalAutoencoder(8, hidden_layer_sizes=(*hidden, hidden[-1] // 2), **same),
-    }
-
-
 def run(
     name: str = "mnist",
     out: str | Path = "aefast-demo",
@@ -108,7 +64,7 @@ def run(
     seed: int = 0,
     say: Callable[[str], object] = print,
 ) -> list[Result]:
-    """Trains the four models on the data set `name`, leaves models, table and pictures in the folder `out`.
+    """Trains the models on the data set `name`, leaves models, table and pictures in the folder `out`.
 
     Raises what `aefast.data.load` and the estimators raise, and OSError where `out` can't be written.
     """
@@ -120,25 +76,30 @@ def run(
         name = "digits"
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    n, d = images.X_train.shape
+    n = len(images.X_train)
     epochs = epochs or EPOCHS[name]
     say(
-        f"Four autoencoders learn to squeeze {name} images ({images.image_shape[0]} x {images.image_shape[1]} pixels) "
-        f"into a few numbers and back: {n:,} images to train on, {len(images.X_test):,} held out."
+        f"Autoencoders learn to squeeze {name} images ({images.image_shape[0]} x {images.image_shape[1]} "
+        f"pixels) into a few numbers and back: {n:,} images to train on, {len(images.X_test):,} held out."
     )
-    fitted, results = {}, []
-    for key, model in models(d, epochs, backend, seed).items():
-        _warm_up(model, images.X_train)
+    fitted, results, left_out = {}, [], []
+    for key, model in models(images.image_shape, epochs, backend, seed).items():
+        used = _warm_up(model, images.X_train)
+        if key in CONVOLUTIONAL and used in SLOW:
+            left_out.append(key)
+            continue
         start = time.perf_counter()
         model.fit(images.X_train)
         seconds = time.perf_counter() - start
         model.save(folder / f"{key}.safetensors")
         fitted[key] = model
         results.append(_measure(key, model, images, seconds))
+    if left_out:
+        say(f"\nLeft out: {', '.join(left_out)}, as convolutions take minutes on the backend {used}.")
     table = markdown(results)
     say(
         "\nHeld-out images, pixels 0..1; PCA has as many components as the code "
-        f"(of noisy images in the row denoising).\n\n{table}"
+        f"(of noisy images for the denoising ones).\n\n{table}"
     )
     _write_table(folder, name, images, epochs, table, results)
     pictures = draw(fitted, images, folder, seed)
@@ -169,56 +130,21 @@ def markdown(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def draw(fitted: dict[str, Any], images: data.Dataset, folder: Path, seed: int) -> list[Path]:
-    """Saves the pictures as PNG files in `folder`; none where matplotlib isn't installed."""
-    if find_spec("matplotlib") is None:
-        return []
-    from aefast import plots
-
-    shape, vanilla, vae = images.image_shape, fitted["autoencoder"], fitted["variational"]
-    chosen = _one_a_class(images.y_test, SHOWN)
-    clean = images.X_test[chosen] / 255.0
-    noisy = _noisy(clean, seed)
-    codes = vae.transform(images.X_test[:MAPPED])
-    rows = {
-        "original": clean,
-        f"PCA, {vanilla.n_components_}": np.clip(_pca(images, vanilla.n_components_)(clean), 0, 1),
-        f"autoencoder, {vanilla.n_components_}": vanilla.reconstruct(images.X_test[chosen]) / 255.0,
-    }
-    curves = {key: model.loss_curve_ for key, model in fitted.items()}
-    pictures = {
-        "reconstructions": plots.reconstructions(
-            rows, shape, title="Held-out images and their reconstructions"
-        ),
-        "denoising": plots.denoising(clean, noisy, fitted["denoising"].denoise(255.0 * noisy) / 255.0, shape),
-        "samples": plots.samples(
-            vae.sample(SAMPLES) / 255.0, shape, title="Images that the variational model made up"
-        ),
-        "filters": plots.filters(
-            fitted["sparse"].components_[:SAMPLES], shape, title="What the sparse units look for"
-        ),
-        "latent_map": plots.latent_map(
-            _plane(codes), images.y_test[:MAPPED], title="Held-out images in the variational code", axes="PCA"
-        ),
-        "loss_curves": plots.loss_curves(curves),
-    }
-    for name, figure in pictures.items():
-        figure.savefig(folder / f"{name}.png")
-    return [folder / f"{name}.png" for name in pictures]
-
-
-def _warm_up(model: Any, X: Array) -> None:
-    """Compiles or loads the kernels, so that the seconds of the table are those of the training."""
+def _warm_up(model: Any, X: Array) -> str:
+    """Compiles or loads the kernels, so that the seconds of the table are those of the training; the backend's name."""
     from sklearn.base import clone
 
-    clone(model).set_params(verbose=0).partial_fit(X[: 2 * model.batch_size]).reconstruct(X[:2])
+    tried = clone(model).set_params(verbose=0).partial_fit(X[: 2 * model.batch_size])
+    tried.reconstruct(X[:2])
+    name: str = tried.trainer_.backend_name
+    return name
 
 
 def _measure(key: str, model: Any, images: data.Dataset, seconds: float) -> Result:
     code, clean, seen = model.n_components_, images.X_test / 255.0, images.X_test / 255.0
     if getattr(model, "corruption", None) is not None:
-        seen = _noisy(clean, model.trainer_.seed)
-    pca_mse = float(np.mean((_pca(images, code)(seen) - clean) ** 2)) if code < clean.shape[1] else None
+        seen = noisy(clean, model.trainer_.seed)
+    pca_mse = float(np.mean((pca(images, code)(seen) - clean) ** 2)) if code < clean.shape[1] else None
     result = Result(
         model=key,
         code=code,
@@ -237,51 +163,15 @@ def _measure(key: str, model: Any, images: data.Dataset, seconds: float) -> Resu
     return result
 
 
-def _noisy(clean: Array, seed: int) -> Array:
-    return clean + NOISE * np.random.default_rng(seed).standard_normal(clean.shape)
-
-
-def _pca(images: data.Dataset, n_components: int) -> Callable[[Array], Array]:
-    """Reconstruction, of pixels 0..1 as its input too, by the training images' leading principal components."""
-    X = images.X_train.astype(np.float32) / np.float32(255.0)
-    mean = X.mean(axis=0)
-    X -= mean
-    _, vectors = np.linalg.eigh(X.T @ X)
-    basis = vectors[:, -n_components:]
-
-    def reconstruct(rows: Array) -> Array:
-        result: Array = (rows - mean) @ basis @ basis.T + mean
-        return result
-
-    return reconstruct
-
-
-def _plane(codes: Array) -> Array:
-    """Codes (n, L) on their two directions of largest variance: (n, 2)."""
-    centred = codes - codes.mean(axis=0)
-    plane: Array = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-    return plane
-
-
-def _one_a_class(y: Array, n: int) -> NDArray[np.int64]:
-    """Indices of n images, the classes in turn."""
-    seen = dict.fromkeys(np.unique(y), 0)
-    turn = np.empty(len(y), np.int64)
-    for i, label in enumerate(y):
-        turn[i] = seen[label]
-        seen[label] += 1
-    return np.lexsort((y, turn))[:n]
-
-
 def _write_table(
     folder: Path, name: str, images: data.Dataset, epochs: int, table: str, results: list[Result]
 ) -> None:
     n = len(images.X_train)
     about = (
-        f"Trained on {n:,} {name} images for {epochs} epochs; errors and ELBO on {len(images.X_test):,} held-out ones, "
-        "pixels 0..1. PCA has as many components as the code. The denoising model and its PCA see noisy images. "
-        "Inactive: the share of code activations below "
-        f"{INACTIVE}. Seconds are those of `fit`, kernels already compiled."
+        f"Trained on {n:,} {name} images for {epochs} epochs; errors and ELBO on {len(images.X_test):,} held-out "
+        "ones, pixels 0..1. PCA has as many components as the code. The denoising models and "
+        f"their PCA see noisy images. Inactive: the share of code activations below {INACTIVE}. Seconds are those of `fit`, "
+        "kernels already compiled."
     )
     (folder / "results.md").write_text(f"# aefast demo: {name}\n\n{about}\n\n{table}\n", encoding="utf-8")
     content = {"data": name, "n_train": n, "n_test": len(images.X_test), "epochs": epochs}

@@ -6,6 +6,7 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,24 @@ Array = NDArray[Any]
 DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.float32}
 # Rows a chunk of inference: at most large enough to amortise the call, small enough to stay in cache.
 INFERENCE_SIZES = (16, 128, 1024)
+# Of what all layers of a chunk put out together, 16 MB in float32: maps are wide, and 1024 rows of them would fill gigabytes.
+INFERENCE_ELEMENTS = 2**22
 # The rows of a batch in their own order, ready for the usual numbers of them; never written.
 IN_ORDER = np.arange(INFERENCE_SIZES[-1])
-PROGRAMS = 6  # that are kept for each purpose; a training with pieces of many sizes would collect them
 
 
 # Now, and not at the first fit, because `threadpool_limits` reaches only what is loaded by then.
 threads.load_native()
 
 # What belongs to this process and object alone; a copy makes its own.
-UNCOPIED = ("_backend", "_programs", "_inference", "_inferring", "claimed", "_lone")
+UNCOPIED = ("_backend", "_programs", "_inference", "_inferring", "claimed", "lasting", "_lone")
 
 
 class Engine:
     """What `Trainer` is without inference and training; its parameters are described there."""
+
+    lasting: backends.Lasting | None = None
+    """Set for as long as a fit lasts, whose rows nobody changes meanwhile."""
 
     def __init__(
         self,
@@ -78,7 +83,11 @@ class Engine:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """Copies by name: "encoder.0.weight" (N, M), "encoder.0.bias" (N,), ..."""
+        """Copies by name: "encoder.0.weight" (N, M), "encoder.0.bias" (N,), ...
+
+        A convolution's weight is (out_channels, kernel_height, kernel_width, channels / groups), its bias that of each
+        channel that it puts out; see `aefast.geometry.Geometry`.
+        """
         return {name: view.copy() for name, view in self.views(self._state.params).items()}
 
     @property
@@ -165,11 +174,11 @@ class Engine:
     def _initialise(self) -> None:
         views = self.views(self._state.params)
         for number, layer in enumerate(self.topology.layers):
-            if layer.tied_to is None:
+            if layer.weight_shape is not None and layer.tied_to is None:
                 gain = activations.get(layer.activation).gain
-                bound = gain * math.sqrt(6.0 / (layer.n_in + layer.n_out))
-                shape = (layer.n_out, layer.n_in)
-                views[f"{layer.name}.weight"][...] = random.initial_weight(shape, bound, self.seed, number)
+                bound = gain * math.sqrt(6.0 / sum(layer.fans))
+                weight = random.initial_weight(layer.weight_shape, bound, self.seed, number)
+                views[f"{layer.name}.weight"][...] = weight
         if self._state.ema is not None:
             self._state.ema[...] = self._state.params
 
@@ -180,23 +189,36 @@ class Engine:
         shift, scale, factor = (
             (None, None, 1.0) if scaling is None else (scaling.shift, scaling.scale, scaling.factor)
         )
-        return backends.Feed(rows, index, None, weights, shift, scale, factor, self.seed, epoch & 0xFFFFFFFF)
+        return backends.Feed(
+            rows, index, None, weights, shift, scale, factor, self.seed, epoch & 0xFFFFFFFF, self.lasting
+        )
 
     def _program(self, purpose: Purpose, batch: int) -> tuple[Plan, backends.Program]:
-        if purpose != "train":  # a program takes fewer rows too: a few sizes serve every number of them
+        """One for batches of that size, or of more: a program takes fewer rows too."""
+        if purpose == "train":  # one, as large as any batch so far: it holds packed weights
+            batch = max([batch, *(size for kind, size in list(self._programs) if kind == purpose)])
+        else:  # a few sizes serve every number of rows
             batch = INFERENCE_SIZES[bisect_left(INFERENCE_SIZES, batch)]
         key = (purpose, batch)
         found = self._programs.get(key)
         if found is None:
-            while sum(kind == purpose for kind, _ in list(self._programs)) >= PROGRAMS:
-                del self._programs[next(k for k in list(self._programs) if k[0] == purpose)]
+            if purpose == "train":
+                for smaller in [key for key in list(self._programs) if key[0] == purpose]:
+                    del self._programs[smaller]
             plan = build(self.topology, self.settings, batch, purpose, self.dtype)
             state = self._state if purpose == "train" else self._inference_state()
             program = self._backend.bind(plan, state, self.n_threads)
             if self.feature_weight is not None and "feature_weight" in plan.buffers:
-                program.buffer("feature_weight")[...] = self.feature_weight
+                program.buffer("feature_weight")[...] = self.topology.channels_last(self.feature_weight)
             found = self._programs[key] = plan, program
         return found
+
+    @cached_property
+    def _chunk_rows(self) -> int:
+        """The most rows that inference does at once."""
+        width = sum(layer.n_out for layer in self.topology.layers)
+        fitting = (n for n in reversed(INFERENCE_SIZES) if n * width <= INFERENCE_ELEMENTS)
+        return next(fitting, INFERENCE_SIZES[0])
 
     def _inference_state(self) -> backends.State:
         return self._state if self._state.ema is None else backends.State(self._state.ema, self._state.grads)
@@ -212,8 +234,5 @@ def _writeable(array: Array) -> Array:
 
 
 def _view(flat: Array, p: Parameter) -> Array:
-    size = p.rows * p.cols
-    if p.vector:
-        return flat[p.offset : p.offset + size]
-    block = flat[p.offset : p.offset + size]
-    return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.rows, p.cols)
+    block = flat[p.offset : p.offset + p.rows * p.cols]
+    return block.reshape(p.cols, p.rows).T if p.alias else block.reshape(p.shape)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aefast import losses
 from aefast.data.rows import as_rows, as_weights
-from aefast.engine import DTYPES, INFERENCE_SIZES, Array, Engine, in_order
+from aefast.engine import DTYPES, Array, Engine, in_order
 from aefast.plan import Purpose
 from aefast.regularizers import PENALTY_CODES, Sparsity
 
@@ -99,7 +99,7 @@ class Inference(Engine):
     def _chunks(
         self, purpose: Purpose, rows: Array, wanted: dict[str, int], noise: int | None
     ) -> dict[str, Array]:
-        n, batch = len(rows), min(INFERENCE_SIZES[-1], len(rows))
+        n, batch = len(rows), min(self._chunk_rows, len(rows))
         _, program = self._program(purpose, batch)
         feed = self._feed(rows, in_order(n), None, 0, scaled=purpose != "decode")
         if noise is not None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from aefast.backends import Lasting
 from aefast.callbacks import Callback, History, Steps, as_callback
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ def passes(
     total = trainer.epoch + epochs
     trainer.claim()
     try:
+        trainer.lasting = Lasting()
         with ExitStack() as ends:
             for watcher in watchers:
                 watcher.on_start(model, epochs, len(X))
@@ -119,5 +121,5 @@ def passes(
                 if any(wishes) or (steps is not None and steps.asked_to_stop):
                     break
     finally:
-        trainer.claimed = 0
+        trainer.claimed, trainer.lasting = 0, None
     return history

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike
 from aefast import checks, threads
 from aefast.callbacks import Callback, as_callbacks
 from aefast.crew import Crew, Job, Task
-from aefast.data.rows import as_weights
+from aefast.data.rows import as_weights, refuse_masked
 from aefast.data.sparse import SparseRows
 from aefast.estimators import parameters, training
 from aefast.estimators.base import BaseAutoencoder
@@ -160,17 +159,17 @@ def _entries(callbacks: Any, models: list[Any]) -> list[Any]:
 
 def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Data]:
     """What each model reads, checked once: one object where the weights are the same too."""
-    per_model = sample_weight is not None and np.ndim(sample_weight) == 2
-    data = training.read(models[0], X, None if per_model else sample_weight, X_val)
-    if not per_model:
-        return [data] * len(models)
-    if len(sample_weight) != len(models):
-        raise ValueError(
-            f"sample_weight must have shape (n,) or ({len(models)}, n), a row for each estimator, but has shape "
-            f"{np.shape(sample_weight)}"
-        )
+    own_weights = _weights_of_each(sample_weight, len(models))
+    by_kind: dict[object, Data] = {}
+    for model in models:  # some kinds take images for rows, and no sparse rows
+        kind = type(model)._read
+        if kind not in by_kind:
+            by_kind[kind] = training.read(model, X, sample_weight if own_weights is None else None, X_val)
+    found = [by_kind[type(model)._read] for model in models]
+    if own_weights is None:
+        return found
     made = []
-    for i, weights in enumerate(np.asarray(sample_weight)):
+    for i, (data, weights) in enumerate(zip(found, own_weights, strict=True)):
         try:
             own = as_weights(weights, len(data.X))
         except (TypeError, ValueError) as error:
@@ -178,6 +177,26 @@ def _data(models: list[Any], X: Any, sample_weight: Any, X_val: Any) -> list[Dat
             raise
         made.append(Data(data.X, own, data.X_val))
     return made
+
+
+def _weights_of_each(sample_weight: Any, n_models: int) -> Any:
+    """The weights as a row for each model, or None where they are for all."""
+    if hasattr(sample_weight, "tocsr"):
+        raise TypeError(
+            f"sample_weight must be a dense array, but is a sparse {type(sample_weight).__name__}; use its toarray()"
+        )
+    refuse_masked("sample_weight", sample_weight)
+    wanted = f"sample_weight must have shape (n,) or ({n_models}, n), a row for each estimator"
+    if isinstance(sample_weight, (list, tuple)):
+        lengths = sorted({np.size(row) for row in sample_weight})
+        if len(lengths) > 1:
+            raise ValueError(f"{wanted}, but its rows have from {lengths[0]} to {lengths[-1]} entries")
+    if sample_weight is None or np.ndim(sample_weight) < 2:
+        return None
+    rows = np.asarray(sample_weight)
+    if rows.ndim > 2 or len(rows) != n_models:
+        raise ValueError(f"{wanted}, but has shape {rows.shape}")
+    return rows
 
 
 def _tasks(
@@ -193,19 +212,13 @@ def _tasks(
         try:
             model._check_parameters()
             seed = parameters.seed_of(model.random_state)
+            cost = model._cost(X, read.X.shape[1]) * len(read.X) * int(model.epochs)
         except (TypeError, ValueError) as error:
             failures[i] = error
             continue
-        cost, reads = _cost(model, *read.X.shape), _reads(model, read, seed)
+        reads = _reads(model, read, seed)
         tasks.append(Task(i, model, X, read, watchers[i], seed, cost, reads))
     return tasks
-
-
-def _cost(model: Any, n: int, d: int) -> float:
-    """Weights x rows x epochs: the work in the products, but for a factor."""
-    n_components, hidden = model._widths(d)
-    widths = (d, *hidden, n_components)
-    return 2.0 * sum(map(math.prod, itertools.pairwise(widths))) * n * int(model.epochs)
 
 
 def _reads(model: Any, data: Data, seed: int) -> object:
@@ -219,7 +232,7 @@ def _reads(model: Any, data: Data, seed: int) -> object:
     held_out = float(model.validation_fraction) if model.early_stopping and data.X_val is None else None
     return (
         *(id(data), seed, bool(model.shuffle), auto, batch, held_out),
-        *(model._scaling_name(), model.dtype, model.backend),
+        *(model._scaling_name(X), model.dtype, model.backend),
     )
 
 

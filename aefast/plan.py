@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from aefast import optimizers, regularizers
+from aefast.geometry import Geometry
 from aefast.topology import Topology
 
 Space = Literal["arena", "params", "grads", "slot0", "slot1", "ema", "stats"]
@@ -47,6 +48,8 @@ class Call:
     op: str
     args: Mapping[str, Ref | None]
     attrs: Mapping[str, int | float] = field(default_factory=dict)
+    geometry: Geometry | None = None
+    """Of the ops of images and maps; their argument `geometry`."""
 
 
 @dataclass(frozen=True)

@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 from aefast import activations, losses, optimizers, random, regularizers
+from aefast.layers import POOL_CODES, AnyLayer, Layer, Pool2d
+from aefast.memory import Memory
 from aefast.plan import Call, Phase, PhaseKind, Plan, Purpose, Ref, Settings, Space
-from aefast.topology import Layer, Topology
-
-LINE = 16  # elements: buffers and rows start on 64-byte lines in float32
-ALIASING = 256  # a leading dimension that is a multiple of this (1 KiB) maps many rows to few cache sets
-
-
-class Memory:
-    """Hands out the arena and the statistics buffer."""
-
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-        self.buffers: dict[str, Ref] = {}
-        self.arena_size = 0
-        self.stats_size = 0
-
-    def rows(self, name: str, cols: int) -> Ref:
-        """A matrix with one row per batch row (B, cols)."""
-        stride = math.ceil(cols / LINE) * LINE
-        stride += LINE if stride % ALIASING == 0 else 0
-        return self._arena(name, Ref("arena", 0, self.batch, cols, stride, batch=0), self.batch * stride)
-
-    def per_row(self, name: str) -> Ref:
-        """A vector with one element per batch row (B,)."""
-        return self._arena(name, Ref("arena", 0, 1, self.batch, self.batch, batch=1, vector=True), self.batch)
-
-    def vector(self, name: str, cols: int) -> Ref:
-        """A vector (cols,)."""
-        return self._arena(name, Ref("arena", 0, 1, cols, cols, vector=True), cols)
-
-    def stats(self, name: str, n: int) -> Ref:
-        """n float64 scalars."""
-        ref = Ref("stats", self.stats_size, 1, n, n, vector=True)
-        self.stats_size += n
-        self.buffers[name] = ref
-        return ref
-
-    def _arena(self, name: str, ref: Ref, size: int) -> Ref:
-        ref = replace(ref, offset=self.arena_size)
-        self.arena_size += math.ceil(size / LINE) * LINE
-        self.buffers[name] = ref
-        return ref
+from aefast.topology import Topology
 
 
 class Builder:
@@ -58,6 +18,7 @@ class Builder:
         self.topology = topology
         self.settings = settings
         self.memory = Memory(batch)
+        self.inputs: dict[str, Ref] = {}
         self.outputs: dict[str, Ref] = {}
         self.preactivations: dict[str, Ref] = {}
 
@@ -133,24 +94,50 @@ class Builder:
         p = self.topology.parameters[name]
         return Ref(space, p.offset, p.rows, p.cols, p.row_stride, p.col_stride, vector=p.vector)
 
-    def _weights(self, layer: Layer) -> dict[str, Ref | None]:
+    def _weights(self, layer: AnyLayer) -> dict[str, Ref | None]:
         return {"w": self._parameter(f"{layer.name}.weight"), "b": self._parameter(f"{layer.name}.bias")}
 
-    def _linear(self, layer: Layer, x: Ref, output_name: str) -> Call:
+    def _call(
+        self,
+        layer: AnyLayer,
+        part: str,
+        args: dict[str, Ref | None],
+        attrs: dict[str, int | float] | None = None,
+    ) -> Call:
+        """The op of a layer, such as "linear_act" or, without a part, "pool2d"."""
+        attrs = dict(attrs or {})
+        if isinstance(layer, Pool2d):
+            attrs["kind"] = POOL_CODES[layer.kind]
+        return Call(f"{layer.op}{part}", args, attrs, None if isinstance(layer, Layer) else layer.geometry)
+
+    def _forward(self, layer: AnyLayer, x: Ref, output_name: str) -> Call:
         act = activations.get(layer.activation)
         out = self.memory.rows(output_name, layer.n_out)
+        self.inputs[layer.name], self.outputs[layer.name] = x, out
+        if layer.weight_shape is None:
+            return self._call(layer, "", {"x": x, "out": out})
         pre = self.memory.rows(f"{layer.name}.preactivation", layer.n_out) if act.saved != "output" else None
-        self.outputs[layer.name] = out
         if pre is not None:
             self.preactivations[layer.name] = pre
         args = {"x": x, **self._weights(layer), "out": out, "pre": pre}
-        return Call("linear_act", args, {"act": activations.CODES[layer.activation]})
+        return self._call(layer, "_act", args, {"act": activations.CODES[layer.activation]})
+
+    def _transposed(self, x: Ref, n: int, name: str) -> tuple[Call, Ref]:
+        """Rows of the data's order in that of the layers, or back, where they differ."""
+        out = self.memory.rows(name, x.cols)
+        return Call("transpose_rows", {"x": x, "out": out}, {"n": n}), out
 
     def _encoder(self, calls: list[Call]) -> tuple[list[Call], Ref]:
         x = self.memory.buffers["input"]
-        self.encoder_input = x
+        channels = self.topology.channels_first
+        self.target = x
+        if channels:
+            call, self.target = self._transposed(x, channels, "input.channels_last")
+            calls.append(call)
         corruption = self.settings.corruption
-        if corruption is not None and self.memory.buffers.get("batch_scale") is not None:
+        if corruption is None or self.memory.buffers.get("batch_scale") is None:
+            x = self.target
+        else:
             corrupted = self.memory.rows("corrupted", self.topology.n_features)
             attrs: dict[str, int | float] = {
                 "kind": regularizers.CORRUPTION_CODES[corruption.kind],
@@ -159,10 +146,13 @@ class Builder:
                 "high": corruption.high,
                 "stream": random.stream_word(random.STREAM_CORRUPTION),
             }
-            calls.append(Call("corrupt", {"x": x, "out": corrupted}, attrs))
-            x = self.encoder_input = corrupted
+            calls.append(Call("corrupt", {"x": x, "out": corrupted}, attrs))  # in the data's order
+            x = corrupted
+            if channels:
+                call, x = self._transposed(x, channels, "corrupted.channels_last")
+                calls.append(call)
         for layer in self.topology.layers[: self.topology.n_encoder]:
-            calls.append(self._linear(layer, x, f"{layer.name}.output"))
+            calls.append(self._forward(layer, x, f"{layer.name}.output"))
             x = self.outputs[layer.name]
         return calls, x
 
@@ -179,15 +169,21 @@ class Builder:
         *hidden, last = self.topology.layers[self.topology.n_encoder :]
         calls, x = [], code
         for layer in hidden:
-            calls.append(self._linear(layer, x, f"{layer.name}.output"))
+            calls.append(self._forward(layer, x, f"{layer.name}.output"))
             x = self.outputs[layer.name]
+        channels = self.topology.channels_first
+        if output is not None and channels:
+            calls.append(self._forward(last, x, f"{output}.channels_last"))
+            call, _ = self._transposed(self.outputs[last.name], last.n_out // channels, output)
+            return [*calls, call]
         if output is not None:
-            return [*calls, self._linear(last, x, output)]
+            return [*calls, self._forward(last, x, output)]
         s = self.settings
+        self.inputs[last.name] = x
         args: dict[str, Ref | None] = {
             "h": x,
             **self._weights(last),
-            "target": self.memory.buffers["input"],
+            "target": self.target,
             "feature_weight": self.memory.vector("feature_weight", last.n_out) if s.feature_weight else None,
             "row_loss": self.memory.per_row("row_loss"),
         }
@@ -196,10 +192,10 @@ class Builder:
             "loss": losses.CODES[s.loss],
         }
         if batch_scale is None:
-            return [*calls, Call("linear_loss", args, attrs)]
+            return [*calls, self._call(last, "_loss", args, attrs)]
         args |= {"batch_scale": batch_scale, "delta": self.memory.rows(f"{last.name}.delta", last.n_out)}
         attrs |= {"scale": losses.element_scale(s.reduction, last.n_out)}
-        return [*calls, Call("linear_loss_grad", args, attrs)]
+        return [*calls, self._call(last, "_loss_grad", args, attrs)]
 
     def _penalty(self, code: Ref, batch_scale: Ref) -> tuple[list[Call], list[Call], Ref | None]:
         sparsity = self.settings.sparsity
@@ -216,28 +212,32 @@ class Builder:
         value = Call("sparsity_penalty", {**shared, "value": self.memory.stats("penalty", 1)}, attrs)
         return [value], [Call("sparsity_penalty_backward", {**shared, "out": extra}, attrs)], extra
 
-    def _saved(self, layer: Layer) -> Ref:
+    def _saved(self, layer: AnyLayer) -> Ref:
         return self.preactivations.get(layer.name, self.outputs[layer.name])
 
     def _backward(self, extra: Ref | None, batch_scale: Ref) -> list[Call]:
-        """delta of every layer but the last, from the output back to the first layer."""
+        """delta of every layer but the last, from the output back to the first layer that learns."""
         calls = []
         layers, topology = self.topology.layers, self.topology
-        for i in range(len(layers) - 1, 0, -1):
+        first = next(i for i, layer in enumerate(layers) if layer.weight_shape is not None)
+        for i in range(len(layers) - 1, first, -1):
             into_code = i == topology.n_encoder
-            below = layers[i - 1]
+            layer, below = layers[i], layers[i - 1]
             delta = self.memory.rows(f"{below.name}.delta", below.n_out)
             through_latent = into_code and topology.variational
             out = self.memory.rows("code.delta", topology.n_components) if through_latent else delta
             args = {
-                "delta": self.memory.buffers[f"{layers[i].name}.delta"],
-                "w": self._parameter(f"{layers[i].name}.weight"),
+                "delta": self.memory.buffers[f"{layer.name}.delta"],
                 "saved": None if through_latent else self._saved(below),
                 "extra": extra if into_code else None,
                 "out": out,
             }
+            if layer.weight_shape is not None:
+                args["w"] = self._parameter(f"{layer.name}.weight")
+            if isinstance(layer, Pool2d):
+                args["x"] = self.inputs[layer.name]
             act = "identity" if through_latent else below.activation
-            calls.append(Call("linear_dgrad", args, {"act": activations.CODES[act]}))
+            calls.append(self._call(layer, "_dgrad", args, {"act": activations.CODES[act]}))
             if through_latent:
                 latent = {"moments": self.moments, "dz": out, "batch_scale": batch_scale, "out": delta}
                 attrs = {"free_bits": self.settings.free_bits, "stream": self.latent_stream}
@@ -247,34 +247,29 @@ class Builder:
     def _weight_gradients(self) -> list[Call]:
         """A tied weight gets its decoder's share first; the encoder's call then adds its own and takes the norm of the sum.
 
-        Their biases are not shared, so they have calls of their own.
+        Their biases are not shared, so they have calls of their own; so have those of convolutions, one a channel.
         """
-        topology, memory = self.topology, self.memory
-        inputs: dict[str, Ref] = {}
-        x = self.encoder_input
-        for i, layer in enumerate(topology.layers):
-            inputs[layer.name] = x
-            is_latent = i == topology.n_encoder - 1 and topology.variational
-            x = memory.buffers["code"] if is_latent else self.outputs.get(layer.name, x)
         calls = []
-        tied = {layer.tied_to for layer in topology.layers}
-        for layer in reversed(topology.layers):
-            delta = memory.buffers[f"{layer.name}.delta"]
+        tied = {layer.tied_to for layer in self.topology.layers}
+        for layer in reversed(self.topology.layers):
+            if layer.weight_shape is None:
+                continue
+            delta = self.memory.buffers[f"{layer.name}.delta"]
             db = self._parameter(f"{layer.name}.bias", "grads")
-            dw = self._parameter(f"{layer.name}.weight", "grads")
-            partials = memory.stats(f"{layer.name}.partials", 2)
+            partials = self.memory.stats(f"{layer.name}.partials", 2)
             shared = layer.tied_to is not None
-            alone = not shared and layer.name not in tied
+            alone = not shared and layer.name not in tied and isinstance(layer, Layer)
             args = {
                 "delta": delta,
-                "a": inputs[layer.name],
-                "dw": dw,
-                "db": db if alone else None,
+                "a": self.inputs[layer.name],
+                "dw": self._parameter(f"{layer.name}.weight", "grads"),
                 "partials": None if shared else partials,
             }
-            calls.append(Call("linear_wgrad", args, {"accumulate": int(layer.name in tied)}))
+            if isinstance(layer, Layer):
+                args["db"] = db if alone else None
+            calls.append(self._call(layer, "_wgrad", args, {"accumulate": int(layer.name in tied)}))
             if not alone:
-                bias_partials = partials if shared else memory.stats(f"{layer.name}.bias_partials", 2)
+                bias_partials = partials if shared else self.memory.stats(f"{layer.name}.bias_partials", 2)
                 calls.append(Call("bias_grad", {"delta": delta, "db": db, "partials": bias_partials}))
         return calls
 

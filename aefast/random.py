@@ -7,6 +7,7 @@ every backend, thread count and batch size sees the same noise.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -71,9 +72,9 @@ def normals(seed: int, rows: ArrayLike, n_columns: int, epoch: int, stream: int)
     return pair.reshape(len(u), -1)[:, :n_columns]
 
 
-def initial_weight(shape: tuple[int, int], bound: float, seed: int, layer: int) -> NDArray[np.float32]:
-    """(N, M) float32, uniform in [-bound, bound), addressed by the logical row-major index."""
-    n = shape[0] * shape[1]
+def initial_weight(shape: tuple[int, ...], bound: float, seed: int, layer: int) -> NDArray[np.float32]:
+    """float32 of any shape, uniform in [-bound, bound), addressed by the logical row-major index."""
+    n = math.prod(shape)
     words = philox4x32_10((np.arange((n + 3) // 4), 0, 0, stream_word(STREAM_INIT, layer)), seed)
     u = (words.reshape(-1)[:n] >> np.uint32(8)).astype(np.float64) * 2.0**-24
     return ((2.0 * u - 1.0) * bound).astype(np.float32).reshape(shape)

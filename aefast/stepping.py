@@ -102,7 +102,7 @@ class Stepping(Inference):
         """A step for each of `loss`, by the trainer's policies."""
         _, program = self._program("train", batch)
         policy = backends.NONFINITE_CODES[self.nonfinite]
-        return program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0)
+        return program.run_steps(feed, scalars, loss, policy, self.clip_norm or 0.0, batch)
 
     def _check(self, outcome: backends.Outcome, feed: backends.Feed, batch: int) -> None:
         """Raises what a signal's handler has raised within a run, or a NonFiniteError."""

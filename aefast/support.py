@@ -15,21 +15,34 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from aefast import activations, backends, estimators, losses, ops, planner, regularizers
+from aefast import (
+    activations,
+    backends,
+    convolutional,
+    estimators,
+    layers,
+    losses,
+    ops,
+    planner,
+    regularizers,
+)
 from aefast.backends import Backend, Support
 from aefast.plan import Plan, Purpose
 
 BEGIN, END = "<!-- support matrix -->", "<!-- end -->"
 DTYPES = ("float32", "float64", "bfloat16")
 BATCH, FEATURES = 8, 12  # of the typical models: what is supported doesn't depend on sizes
+IMAGES = {"image_shape": (3, 2, 2), "channels": (4,)}
+MAPS = {"n_components": None, **IMAGES}
 
 
 class Model(NamedTuple):
-    """A row of the matrix: an estimator with each of some values of its parameters, others left as they are."""
+    """A row of the matrix: an estimator with each of some values of its parameters, and others the same for all of them."""
 
     estimator: str
     what: str
     values: Mapping[str, Sequence[Any]] = {}
+    same: Mapping[str, Any] = {}
 
 
 # An estimator without a row here gets one with its defaults; one that can't learn batch by batch wraps another's model.
@@ -40,6 +53,27 @@ MODELS: tuple[Model, ...] = (
     Model("DenoisingAutoencoder", "every corruption", {"corruption": regularizers.CORRUPTIONS}),
     Model("SparseAutoencoder", "every penalty", {"sparsity": regularizers.PENALTIES}),
     Model("VariationalAutoencoder", "free bits too", {"free_bits": (0.0, 1.0)}),
+    Model(
+        "ConvAutoencoder",
+        "every decoder and pooling",
+        {"decoder": convolutional.DECODERS, "pooling": (None, *layers.POOLS)},
+        IMAGES,
+    ),
+    Model(
+        "ConvAutoencoder",
+        "every activation and loss",
+        {"activation": activations.NAMES, "loss": losses.NAMES},
+        IMAGES,
+    ),
+    Model(
+        "ConvAutoencoder", "variational", {"layout": convolutional.LAYOUTS}, {"variational": True, **IMAGES}
+    ),
+    Model(
+        "ConvAutoencoder",
+        "every corruption, a map for the code",
+        {"corruption": regularizers.CORRUPTIONS},
+        MAPS,
+    ),
 )
 
 
@@ -157,8 +191,8 @@ def _plans(model: Model) -> Iterator[tuple[str, list[Plan]]]:
     for values in itertools.product(*model.values.values()):
         given = dict(zip(model.values, values, strict=True))
         # The reference backend runs everywhere, and fitting gives the plan exactly as the estimator sets it up.
-        estimator = getattr(estimators, model.estimator)(backend="numpy", random_state=0, **given)
-        trainer = estimator.partial_fit(X).trainer_
+        made = getattr(estimators, model.estimator)(backend="numpy", random_state=0, **given, **model.same)
+        trainer = made.partial_fit(X).trainer_
         way = ", ".join(f"{name}={value}" for name, value in given.items())
         purposes: tuple[Purpose, ...] = get_args(Purpose)
         yield way, [planner.build(trainer.topology, trainer.settings, BATCH, p) for p in purposes]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import operator
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from aefast.checks import integer
 
 # The native pool's bound (csrc/cpu/threads.cpp); no machine that this is for has more processors.
 MAX_THREADS = 1024
+_DIGITS = re.compile(r"[ \t\n\v\f\r]*([0-9]+)[ \t\n\v\f\r]*(?:,|\Z)")
 _requested: int | None = None
 
 
@@ -105,7 +107,7 @@ def _from_environment() -> int:
     # As csrc/cpu/threads.cpp, without the control group's quota.
     own = os.environ.get("AEFAST_NUM_THREADS", "")
     if own and not _first_integer(own):
-        raise ValueError(f"AEFAST_NUM_THREADS must be a positive integer, but is {own!r}")
+        raise ValueError(f"AEFAST_NUM_THREADS must be a positive integer, but is '{own}'")
     n = _first_integer(own) or _first_integer(os.environ.get("OMP_NUM_THREADS", ""))
     if not n:
         n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -113,6 +115,7 @@ def _from_environment() -> int:
 
 
 def _first_integer(text: str) -> int:
-    """The integer before a comma or the end; 0 where there is none above 0."""
-    first = text.split(",", maxsplit=1)[0].strip()
-    return int(first) if first.isdecimal() else 0
+    """The integer before a comma or the end, at most `MAX_THREADS`; 0 where there is none above 0."""
+    digits = _DIGITS.match(text)
+    # Python reads no integer of more than some thousand digits.
+    return min(int(digits[1].lstrip("0")[:5] or "0"), MAX_THREADS) if digits else 0

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from aefast import activations, checks
+from numpy.typing import NDArray
+
+from aefast import activations, chain, checks, convolutional, layers
+from aefast.geometry import Padding, Pair
+from aefast.layers import AnyLayer, Layer
+
+__all__ = ["ALIGNMENT", "Layer", "Parameter", "Topology"]
 
 ALIGNMENT = 16  # elements: every parameter starts on a 64-byte line in float32
 
 
 @dataclass(frozen=True)
-class Layer:
-    """h = activation(x Wᵀ + b), W (n_out, n_in), b (n_out,).
-
-    `tied_to` names the layer whose weight, transposed, is this layer's weight.
-    """
-
-    name: str
-    n_in: int
-    n_out: int
-    activation: str
-    tied_to: str | None = None
-
-
-@dataclass(frozen=True)
 class Parameter:
-    """Where a parameter lies in the flat buffer: shape (rows, cols) and strides in elements; a bias has rows 1."""
+    """Where a parameter lies in the flat buffer: a matrix (rows, cols) and its strides in elements; a bias has rows 1.
+
+    `shape` is what it is called by: that of the matrix, (cols,) of a vector, or the four dimensions of a convolution's
+    weight, whose rows are its first.
+    """
 
     name: str
     offset: int
@@ -39,6 +35,12 @@ class Parameter:
     col_stride: int = 1
     alias: bool = False
     vector: bool = False
+    dimensions: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The logical shape."""
+        return (self.cols,) if self.vector else self.dimensions or (self.rows, self.cols)
 
     @property
     def transposed(self) -> Parameter:
@@ -54,81 +56,37 @@ class Topology:
 
     Parameters
     ----------
-    layers : tuple of Layer
-        Encoder layers first.
+    layers : tuple of layers (`aefast.layers`)
+        Encoder layers first. Rows between them are flat; those of images and maps are (height, width, channels).
     n_encoder : int
         How many of them are the encoder; both halves hold at least one.
     variational : bool
-        The encoder's last layer puts out [mean | log variance] (width 2 L), from which the code (width L) is drawn.
+        The encoder's last layer, a dense one, puts out [mean | log variance] (width 2 L), from which the code (width L) is
+        drawn.
+    channels_first : int
+        C, where the data's rows are images (C, height, width): they are transposed on their way in, and reconstructions on
+        their way out. 0 where they aren't, or where that makes no difference.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[AnyLayer, ...]
     n_encoder: int
     variational: bool = False
+    channels_first: int = 0
 
     def __post_init__(self) -> None:
-        self._check_types()
-        if not 1 <= self.n_encoder < len(self.layers):
-            raise ValueError(
-                f"n_encoder must leave at least one layer on both sides of {len(self.layers)}, but is {self.n_encoder}"
-            )
-        code = self.layers[self.n_encoder].n_in
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
-            is_code = before is self.layers[self.n_encoder - 1]
-            width = 2 * code if is_code and self.variational else after.n_in
-            if before.n_out != width:
-                raise ValueError(
-                    f"{before.name} puts out {before.n_out} values, but {after.name} needs {width}; widths must chain"
-                )
-        if self.layers[-1].n_out != self.layers[0].n_in:
-            raise ValueError(
-                f"the output has {self.layers[-1].n_out} features, but the input has {self.layers[0].n_in}; "
-                "an autoencoder gives back what it gets"
-            )
-        self._check_layers()
-
-    def _check_types(self) -> None:
-        layers: Any = self.layers
-        if not isinstance(layers, (tuple, list)) or not all(isinstance(each, Layer) for each in layers):
-            raise checks.wrong_type(
-                "layers must be a tuple of aefast.topology.Layer (Topology.mlp makes them)", layers
-            )
-        checks.integer(1)("n_encoder", self.n_encoder)
-        checks.boolean("variational", self.variational)
-        for layer in self.layers:
-            if not isinstance(layer.name, str):
-                raise checks.wrong_type("a layer's name must be a string", layer.name)
-            if layer.tied_to is not None and not isinstance(layer.tied_to, str):
-                raise checks.wrong_type(
-                    "a layer's tied_to must be another layer's name or None", layer.tied_to
-                )
-            _width(layer.n_in), _width(layer.n_out), activations.get(layer.activation)
+        chain.check_types(self)
         # As every copy and every file has them.
         plain = {
-            "layers": tuple(layers),
+            "layers": tuple(self.layers),
             "n_encoder": int(self.n_encoder),
             "variational": bool(self.variational),
+            "channels_first": int(self.channels_first),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
-
-    def _check_layers(self) -> None:
-        layers = {layer.name: layer for layer in self.layers}
-        if len(layers) < len(self.layers):
-            raise ValueError(
-                f"every layer needs a name of its own, but they are {[x.name for x in self.layers]}"
-            )
-        for layer in self.layers:
-            if layer.tied_to is None:
-                continue
-            source = layers.get(layer.tied_to)
-            if source is None or source.tied_to is not None:
-                raise ValueError(f"{layer.name} is tied to {layer.tied_to!r}, which stores no weight")
-            if (source.n_out, source.n_in) != (layer.n_in, layer.n_out):
-                raise ValueError(
-                    f"{layer.name} is tied to {source.name}, whose weight isn't its transpose: "
-                    f"({source.n_out}, {source.n_in}) and ({layer.n_out}, {layer.n_in})"
-                )
+        chain.check(self)
+        if self.channels_first in (1, self.n_features):  # both orders are the same
+            object.__setattr__(self, "channels_first", 0)
 
     @staticmethod
     def mlp(
@@ -148,9 +106,7 @@ class Topology:
 
         Raises ValueError for fewer than three widths, widths below 1, unknown names and what can't be tied.
         """
-        if isinstance(widths, (str, bytes, Mapping)) or not _iterable(widths):
-            raise checks.wrong_type("widths must be a sequence of integers such as (784, 32, 784)", widths)
-        widths = [_width(w) for w in widths]
+        widths = layers.widths("widths must be a sequence of integers such as (784, 32, 784)", widths)
         checks.integer(0, None)("latent_index", latent_index)
         for name, value in (("tied_weights", tied_weights), ("variational", variational)):
             checks.boolean(name, value)
@@ -173,7 +129,7 @@ class Topology:
             raise ValueError(
                 f"a variational code's mean is unbounded: latent_activation must be 'identity', not {latent_activation!r}"
             )
-        layers = []
+        made: list[AnyLayer] = []
         last = len(widths) - 1
         for i in range(last):
             encodes = i < latent
@@ -182,7 +138,7 @@ class Topology:
                 latent_activation if output == latent else output_activation if output == last else activation
             )
             double = 2 if variational and output == latent else 1
-            layers.append(
+            made.append(
                 Layer(
                     f"encoder.{i}" if encodes else f"decoder.{i - latent}",
                     widths[i],
@@ -191,7 +147,66 @@ class Topology:
                     f"encoder.{last - 1 - i}" if tied_weights and not encodes else None,
                 )
             )
-        return Topology(tuple(layers), latent, variational)
+        return Topology(tuple(made), latent, variational)
+
+    @staticmethod
+    def conv(
+        image_shape: Sequence[int],
+        *,
+        channels: Sequence[int] = (32, 64),
+        n_components: int | None = 32,
+        kernel_size: Pair = 3,
+        stride: Pair = 2,
+        padding: Padding = "same",
+        dilation: Pair = 1,
+        groups: int = 1,
+        hidden_layer_sizes: Sequence[int] = (),
+        decoder: str = "transpose",
+        pooling: str | None = None,
+        activation: str = "relu",
+        latent_activation: str = "identity",
+        output_activation: str = "identity",
+        variational: bool = False,
+        layout: str = "channels_first",
+    ) -> Topology:
+        """A convolutional autoencoder for rows that are images of image_shape = (channels, height, width).
+
+        The encoder: a convolution for each of `channels`, dense layers of `hidden_layer_sizes`, the dense code. The decoder
+        is its mirror, and gives images of exactly the same size.
+
+        `n_components` None: the last map is the code, (height, width, channels) flat. `kernel_size`, `stride`, `dilation`:
+        an integer or (y, x); `padding`: see `aefast.geometry.Geometry.of`; `groups`: of every convolution but the one at the
+        image, whose channels are few. `decoder`: "transpose", transposed convolutions by the encoder's own geometries;
+        "resize", nearest pixels `stride` times, then a convolution. `pooling`: None, the convolution's stride makes maps
+        smaller; "max" or "average", the convolution has none and a pool of windows of `stride` pixels follows, while the
+        decoder stays that of the strided convolution. `layout`: the order of the data's rows, "channels_first" (channels,
+        height, width) or "channels_last" (height, width, channels); `image_shape` doesn't depend on it.
+
+        Raises TypeError or ValueError for what isn't that, and where a window doesn't fit or a size can't be reached, with
+        the arithmetic.
+        """
+        made, n_encoder = convolutional.layers_of(
+            image_shape,
+            convolutional.Choices(
+                channels=channels,
+                n_components=n_components,
+                kernel_size=kernel_size,
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                groups=groups,
+                hidden_layer_sizes=hidden_layer_sizes,
+                decoder=decoder,
+                pooling=pooling,
+                activation=activation,
+                latent_activation=latent_activation,
+                output_activation=output_activation,
+                variational=variational,
+            ),
+        )
+        checks.choice(convolutional.LAYOUTS)("layout", layout)
+        first = layout == "channels_first"
+        return Topology(tuple(made), n_encoder, variational, int(image_shape[0]) if first else 0)
 
     @property
     def n_features(self) -> int:
@@ -205,8 +220,14 @@ class Topology:
 
     @property
     def code_activation(self) -> str:
-        """The activation that puts out the code."""
-        return self.layers[self.n_encoder - 1].activation
+        """The activation that puts out the code, or what a pool makes the code of: its range is the code's."""
+        weighted = (layer for layer in reversed(self.layers[: self.n_encoder]) if layer.weight_shape)
+        return next((layer.activation for layer in weighted), "identity")
+
+    def channels_last(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """(..., d) of the data's order, rows or weights of features, in the order in which the layers have them."""
+        images = rows.reshape(*rows.shape[:-1], self.channels_first or 1, -1)
+        return images.swapaxes(-1, -2).reshape(rows.shape)
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -215,20 +236,21 @@ class Topology:
         offset = 0
         for kind in ("weight", "bias"):
             for layer in self.layers:
-                if kind == "weight" and layer.tied_to is None:
-                    shape = (layer.n_out, layer.n_in)
-                elif kind == "bias":
-                    shape = (1, layer.n_out)
-                else:
+                dimensions = layer.weight_shape
+                if dimensions is None or (kind == "weight" and layer.tied_to is not None):
                     continue
+                bias = kind == "bias"
+                rows, cols = (1, layer.bias_size) if bias else (dimensions[0], math.prod(dimensions[1:]))
                 name = f"{layer.name}.{kind}"
-                stored[name] = Parameter(name, offset, *shape, row_stride=shape[1], vector=kind == "bias")
-                offset += math.ceil(shape[0] * shape[1] / ALIGNMENT) * ALIGNMENT
+                stored[name] = Parameter(
+                    name, offset, rows, cols, cols, vector=bias, dimensions=() if bias else dimensions
+                )
+                offset += math.ceil(rows * cols / ALIGNMENT) * ALIGNMENT
         for layer in self.layers:
             if layer.tied_to is not None:
                 stored[f"{layer.name}.weight"] = stored[f"{layer.tied_to}.weight"].transposed
         order = [f"{layer.name}.{kind}" for layer in self.layers for kind in ("weight", "bias")]
-        return {name: stored[name] for name in order}
+        return {name: stored[name] for name in order if name in stored}
 
     @cached_property
     def n_decayed(self) -> int:
@@ -247,41 +269,19 @@ class Topology:
         return sum(p.rows * p.cols for p in self.parameters.values() if not p.alias)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data from which `from_dict` makes an equal topology."""
-        return asdict(self)
+        """Plain data from which `from_dict` makes an equal topology. Of dense layers alone it is what it always was."""
+        data: dict[str, Any] = {
+            "layers": tuple(layers.to_dict(layer) for layer in self.layers),
+            "n_encoder": self.n_encoder,
+            "variational": self.variational,
+        }
+        return data | ({"channels_first": self.channels_first} if self.channels_first else {})
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Topology:
         """The inverse of `to_dict`."""
-        _check_keys("a topology", data, Topology)
+        layers.check_keys("a topology", data, Topology)
         if not isinstance(data["layers"], (list, tuple)):
             raise checks.wrong_type("a topology's layers must be a list of dictionaries", data["layers"])
-        for layer in data["layers"]:
-            _check_keys("a layer", layer, Layer)
-        layers = tuple(Layer(**layer) for layer in data["layers"])
-        return Topology(layers, data["n_encoder"], data.get("variational", False))
-
-
-def _iterable(value: object) -> bool:
-    try:
-        iter(value)  # type: ignore[call-overload]
-    except TypeError:  # also an array without dimensions
-        return False
-    return True
-
-
-def _check_keys(what: str, data: Any, kind: Any) -> None:
-    """TypeError or ValueError where `data` isn't a dictionary of that dataclass's fields."""
-    if not isinstance(data, Mapping):
-        raise checks.wrong_type(f"{what} must be a dictionary as Topology.to_dict gives", data)
-    known = {field.name: field.default is MISSING for field in fields(kind)}
-    if lacks := [name for name, needed in known.items() if needed and name not in data]:
-        raise ValueError(f"{what} lacks {', '.join(lacks)}; Topology.to_dict gives a whole one")
-    if unknown := [str(name) for name in data if name not in known]:
-        raise ValueError(f"{what} has no {', '.join(unknown)}; known: {', '.join(known)}")
-
-
-def _width(value: object) -> int:
-    checks.integer(1)("a width", value)
-    width: int = checks.plain(value)
-    return width
+        made = tuple(layers.from_dict(layer) for layer in data["layers"])
+        return Topology(**{**data, "layers": made})

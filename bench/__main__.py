@@ -37,10 +37,14 @@ def main() -> int:
 
     sub = command("compare", _compare, "time whole training steps beside the peers, in turns", 420, 9)
     sub.add_argument(
-        "--rows", nargs="+", metavar="NET", default=list(nets.TABLE), help="nets by name or number from 1"
+        "--set", choices=list(nets.SETS), default="dense", help="nets of which the rows are; default dense"
+    )
+    sub.add_argument(
+        "--rows", nargs="+", metavar="NET", help="nets by name or number from 1; default: the set's"
     )
     _names(sub, "--contenders", list(CONTENDERS))
     sub.add_argument("--rounds", type=int, help="turns of each contender a net; default 9")
+    sub.set_defaults(name=None)
     sub.add_argument("--quick", action="store_true", help="3 rounds and 30 seconds: does the harness work?")
 
     sub = command(
@@ -50,7 +54,7 @@ def main() -> int:
     sub.add_argument("--peers", nargs="*", choices=sorted(CONTENDERS), default=scaling.PEERS, metavar="NAME")
     sub.add_argument("--rounds", type=int, help="turns of each contender a net; default 5")
 
-    for name, budget in (("pyod", 900.0), ("fashion", 300.0)):
+    for name, budget in (("pyod", 900.0), ("fashion", 300.0), ("fashion-conv", 1800.0)):
         about = subject(name)
         sub = command(name, fitting.run, about.title, budget, 5)
         _names(sub, "--contenders", list(about.contenders))
@@ -91,7 +95,10 @@ def _names(sub: argparse.ArgumentParser, flag: str, names: list[str]) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         arguments.rounds, arguments.budget = 3, 30.0
-    arguments.rows = [nets.find(row) for row in arguments.rows]
+    rows = arguments.rows or list(nets.SETS[arguments.set])
+    arguments.rows = [nets.find(row, arguments.set) for row in rows]
+    if arguments.name is None:
+        arguments.name = "compare" if arguments.set == "dense" else arguments.set
     return compare.run(arguments)
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from bench import machine, nets, peak, reference, report
-from bench.contenders import CONTENDERS
+from bench.contenders import CONTENDERS, of
+from bench.data import data
 from bench.turns import Worker, rounds
 
 FEWEST_ROUNDS = 3
@@ -56,8 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(r["status"] in FAILURES for row in document["rows"] for r in row["results"]))
 
 
-def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict[str, Any]:
-    """One net: start, check, calibrate, take turns. Of `arguments`: contenders, threads, backend, rounds."""
+def measure(net: nets.AnyNet, arguments: argparse.Namespace, budget: float) -> dict[str, Any]:
+    """One net: start, check, calibrate, take turns. Of `arguments`: contenders, threads, backend, rounds.
+
+    Contenders of other families of nets are not mentioned.
+    """
+    contenders = [name for name in arguments.contenders if name in of(net.family)]
     workers: dict[str, Worker] = {}
     results: dict[str, Result] = {}
     meter = Worker(["bench.peak"], arguments.threads)
@@ -65,12 +70,12 @@ def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict
     with tempfile.TemporaryDirectory() as folder:
         try:
             meter_says = meter.hear()
-            x = nets.data(net)
+            x = data(net)
             path = Path(folder) / "data.npy"
             np.save(path, x)
             truths = {reference.USUAL: reference.truth(net, x)}
             alone = reference.float32_alone(net, x, truths[reference.USUAL])
-            for name in arguments.contenders:
+            for name in contenders:
                 if net.kind != nets.PLAIN and not CONTENDERS[name].kinds:
                     results[name] = Result(name, "left out", f"only nets without :{net.kind}")
                     continue
@@ -81,7 +86,7 @@ def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict
                 command = ["bench.worker", name, net.name, arguments.backend, str(path)]
                 workers[name] = Worker(command, arguments.threads, CONTENDERS[name].environment)
                 results[name] = prepare(workers[name], name, truths[formula], alone)
-            running = [name for name in arguments.contenders if results[name].status == "ok"]
+            running = [name for name in contenders if results[name].status == "ok"]
             share = budget / max(1, len(running)) / arguments.rounds
             epochs: dict[str, int] = {}
             for name in list(running):
@@ -120,7 +125,7 @@ def measure(net: nets.Net, arguments: argparse.Namespace, budget: float) -> dict
         "float32_alone": alone,
         "peak_gflops": statistics.median(peaks) if peaks else None,
         "peak_method": meter_says.get("method", peak.UNKNOWN),
-        "results": [vars(results[name]) for name in arguments.contenders],
+        "results": [vars(results[name]) for name in contenders],
     }
 
 
@@ -151,7 +156,7 @@ def prepare(worker: Worker, name: str, true: reference.Truth, alone: tuple[float
     return result
 
 
-def calibrate(worker: Worker, result: Result, net: nets.Net, share: float, budget: float) -> int:
+def calibrate(worker: Worker, result: Result, net: nets.AnyNet, share: float, budget: float) -> int:
     """Epochs that fill `share` seconds, from a warm-up of a fifth of it; 1 if a single one takes longer.
 
     Before the first epoch its time is estimated by the check, done again, the best of up to three: what compiles has

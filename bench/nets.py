@@ -2,27 +2,23 @@
 
 A step is forward, backward and Adam (1e-3, 0.9, 0.999, 1e-8) on one batch; hidden layers are ReLU, the output
 is a sigmoid, the loss the squared error averaged over batch and features. The code layer is a hidden layer
-like the others. Nets of another kind (`KINDS`) are aefast's alone.
+like the others. Nets of another kind (`KINDS`) are aefast's alone. Convolutional nets: `bench.conv_nets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import conv_nets, epochs
+from bench.conv_nets import ConvNet, Single
+from bench.products import Dense, bound
+
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 LEARNING_RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
-# An epoch's batches: enough not to live in the L1 cache, and no epoch so long that turns get rare.
-EPOCH_BYTES, EPOCH_FLOPS, MAX_BATCHES = 64e6, 1e11, 512
-# Of an epoch and of a check. Adam's moments count from the second step on; the third lets the loss change by so much that the
-# float32 sum of 17 million squares, as which peers tell it, is a small part of the change.
-FEWEST_STEPS = 3
-# Rows that are looked at together for kinks: two float64 matrices of them and the widest layer fit into memory.
-ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,8 @@ class Net:
     batch: int
     kind: str = PLAIN
     rows: int = 0
+    family: str = "dense"
+    gain: float = 1.0
 
     @property
     def name(self) -> str:
@@ -70,6 +68,19 @@ class Net:
             last = self.latent - 1
             pairs[last] = (pairs[last][0], 2 * pairs[last][1])
         return pairs
+
+    @property
+    def products(self) -> tuple[Dense, ...]:
+        return tuple(Dense(m, n) for m, n in self.layers)
+
+    @property
+    def rectified(self) -> tuple[bool, ...]:
+        """Of each layer: a ReLU? The last one has the sigmoid."""
+        return (True,) * (len(self.layers) - 1) + (False,)
+
+    @property
+    def n_features(self) -> int:
+        return self.widths[0]
 
     @property
     def latent(self) -> int:
@@ -90,17 +101,32 @@ class Net:
     def n_batches(self) -> int:
         if self.rows:
             return max(2, self.rows // self.batch)
-        by_size = EPOCH_BYTES / (4 * self.batch * self.widths[0])
-        return int(np.clip(min(by_size, EPOCH_FLOPS / self.flops), FEWEST_STEPS, MAX_BATCHES))
+        return epochs.n_batches(self.batch, self.n_features, self.flops)
 
     @property
     def n_check_steps(self) -> int:
         """Steps compared with the reference before timing."""
-        return int(np.clip(2e10 / self.flops, FEWEST_STEPS, min(20, self.n_batches)))
+        return epochs.n_check_steps(self.flops, self.n_batches)
 
 
-def parse(text: str) -> Net:
-    """The net written as widths/batch, widths/batch:kind, or either with @rows; SystemExit for what isn't one."""
+AnyNet = Net | ConvNet | Single
+
+
+def parse(text: str) -> AnyNet:
+    """The net written as widths/batch, widths/batch:kind, or either with @rows, or as `conv_nets` says; SystemExit for what
+    isn't one."""
+    net = conv_nets.parse(text) or _parse_dense(text)
+    if net is None:
+        kinds = ", ".join(filter(None, KINDS))
+        known = ", ".join(name for table in SETS.values() for name in table)
+        raise SystemExit(
+            f"no net {text!r}; write one of {known}, or widths/batch[:kind][@rows] with kind of {kinds}, or "
+            "conv:CxHxW:N-...:kKsS[pP]:L/B, or layer:CxHxW:N:kKsS[pP]/B"
+        )
+    return net
+
+
+def _parse_dense(text: str) -> Net | None:
     written, _, rows = text.partition("@")
     widths, _, rest = written.partition("/")
     batch, _, kind = rest.partition(":")
@@ -108,15 +134,11 @@ def parse(text: str) -> Net:
     good = len(numbers) >= 3 and all(
         n.isdigit() and int(n) for n in [*numbers, batch, *([rows] if rows else [])]
     )
-    if not good or kind not in KINDS:
-        kinds = ", ".join(filter(None, KINDS))
-        raise SystemExit(
-            f"no net {text!r}; write one of {', '.join(TABLE)}, or widths/batch[:kind][@rows] with kind of {kinds}"
-        )
-    return Net(tuple(map(int, numbers)), int(batch), kind, int(rows or 0))
+    return Net(tuple(map(int, numbers)), int(batch), kind, int(rows or 0)) if good and kind in KINDS else None
 
 
-TABLE: dict[str, Net] = {}
+SETS: dict[str, dict[str, AnyNet]] = {"dense": {}, "conv": {}}
+TABLE = SETS["dense"]
 TABLE |= {
     name: parse(name)
     for name in (
@@ -129,65 +151,22 @@ TABLE |= {
         "2048-2048-256-2048-2048/2048",
     )
 }
+SETS["conv"] |= {name: parse(name) for name in conv_nets.NAMES}
 
 
-def find(text: str) -> Net:
-    """A row by its name ("64-32-64/32") or its number from 1; also any other net written like that."""
-    if text.isdigit() and 1 <= int(text) <= len(TABLE):
-        return list(TABLE.values())[int(text) - 1]
+def find(text: str, table: str = "dense") -> AnyNet:
+    """A row of a set by its name ("64-32-64/32") or its number from 1; also any other net written like that."""
+    if text.isdigit() and 1 <= int(text) <= len(SETS[table]):
+        return list(SETS[table].values())[int(text) - 1]
     return parse(text)
 
 
-def initial(net: Net) -> Layers:
-    """Per layer W (N, M) and b (N,), float32, uniform within +-1/sqrt(M)."""
+def initial(net: AnyNet) -> Layers:
+    """Per layer w and b, float32, uniform within +-gain/sqrt(fan-in). Dense: (N, M) and (N,)."""
     rng = np.random.default_rng(2)
     layers = []
-    for fan_in, fan_out in net.layers:
-        bound = fan_in**-0.5
-        w = rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32)
-        layers.append((w, rng.uniform(-bound, bound, fan_out).astype(np.float32)))
+    for product in net.products:
+        limit = bound(product, net.gain)
+        w = rng.uniform(-limit, limit, product.weight_shape).astype(np.float32)
+        layers.append((w, rng.uniform(-limit, limit, product.n_bias).astype(np.float32)))
     return layers
-
-
-def data(net: Net) -> NDArray[np.float32]:
-    """(n_batches * B, w0) float32 in (0, 1) of rank 8, so that the nets have something to learn.
-
-    The rows that are checked are clear of the ReLU's kink (`clear_of_kinks`): others are replaced.
-    """
-    rows = _rows(net)
-    x = next(rows)
-    layers = initial(net)
-    for start in range(0, net.n_check_steps * net.batch if net.kind == PLAIN else 0, ROWS_AT_ONCE):
-        part = x[start : min(start + ROWS_AT_ONCE, net.n_check_steps * net.batch)]
-        bad = np.flatnonzero(~clear_of_kinks(layers, part))
-        while len(bad):
-            part[bad] = next(rows)[: len(bad)]
-            bad = bad[~clear_of_kinks(layers, part[bad])]
-    return x
-
-
-def clear_of_kinks(layers: Layers, x: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n,): no hidden pre-activation z of the row is so close to 0 that float32 may see its other side.
-
-    A float32 sum of M products errs by about sqrt(M) u (|x| |w| + |b|) at most, u = 2^-24 (Higham & Mary 2019). A unit on
-    the other side of its kink for a single row is a wrong step where that row is the only one that it is alive for:
-    Adam's first steps have the same length for any gradient.
-    """
-    h, clear = x.astype(np.float64), np.ones(len(x), bool)
-    for w, b in [(w.astype(np.float64), b.astype(np.float64)) for w, b in layers[:-1]]:
-        z = h @ w.T + b
-        error = np.sqrt(w.shape[1]) * 2.0**-24 * (h @ np.abs(w).T + np.abs(b))
-        clear &= np.all(np.abs(z) > error, axis=1)
-        h = np.maximum(z, 0.0)
-    return clear
-
-
-def _rows(net: Net) -> Iterator[NDArray[np.float32]]:
-    """The data's rows first, then batches of others of the same distribution."""
-    rng = np.random.default_rng(1)
-    n, d = net.n_batches * net.batch, net.widths[0]
-    factors = rng.standard_normal((n, 8), np.float32)
-    basis = rng.standard_normal((8, d), np.float32)
-    while True:
-        yield (1.0 / (1.0 + np.exp(-(factors @ basis)))).astype(np.float32)
-        factors = rng.standard_normal((ROWS_AT_ONCE, 8), np.float32)

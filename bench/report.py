@@ -73,20 +73,20 @@ def row_table(row: Document) -> str:
         f"{row['net']}: {row['flops'] / 1e6:.4g} MFLOP a step, epochs of {row['n_batches']} batches; "
         f"peak {peak}",
         f"  peak by: {row['peak_method']}",
-        f"  {'contender':14}{'us a step':>12}{'quartiles':>24}{'GFLOP/s':>10}"
+        f"  {'contender':28}{'us a step':>12}{'quartiles':>24}{'GFLOP/s':>10}"
         f"{'of peak':>9}{'vs best peer':>14}",
     ]
     for line in summary(row):
         if line["status"] != "ok":
             lines.append(
-                f"  {line['contender']:14}{line['status']}{': ' if line['detail'] else ''}{line['detail']}"
+                f"  {line['contender']:28}{line['status']}{': ' if line['detail'] else ''}{line['detail']}"
             )
             continue
         low, high = (us(value) for value in line["quartiles"])
         share = f"{line['of_peak']:.0%}" if line["of_peak"] else "-"
         ratio = f"{line['ratio']:.2f}x" if line["ratio"] else "-"
         lines.append(
-            f"  {line['contender']:14}{us(line['median']):>12}{low + ' .. ' + high:>24}"
+            f"  {line['contender']:28}{us(line['median']):>12}{low + ' .. ' + high:>24}"
             f"{line['gflops']:>10.1f}{share:>9}{ratio:>14}"
         )
     return "\n".join(lines)
@@ -97,7 +97,10 @@ def markdown(document: Document) -> str:
     for row in document["rows"]:
         for result in row["results"]:
             versions |= result["versions"]
-    names = [result["contender"] for result in document["rows"][0]["results"]] if document["rows"] else []
+    # Rows of one kind of nets, which the same contenders can do, have a table.
+    tables: dict[tuple[str, ...], list[Document]] = {}
+    for row in document["rows"]:
+        tables.setdefault(tuple(result["contender"] for result in row["results"]), []).append(row)
     lines = [
         "# Training steps beside the peers",
         "",
@@ -107,14 +110,33 @@ def markdown(document: Document) -> str:
         f"- {document['threads']} threads each; float32; "
         f"{document['rounds']} turns each, in rotating order, a process each",
         "",
-        "Median microseconds a step (forward, backward, Adam) and quartiles. The last column is the best",
+        f"Median microseconds a step ({_step_of(document)}) and quartiles. The last column is the best",
         "peer's median over aefast's best: above 1 aefast is faster; contenders with another output activation don't count.",
         "The peak is of the same minutes.",
+    ]
+    for names, rows in tables.items():
+        lines += _table(names, rows)
+    lines += ["", "Peak by: " + "; ".join(sorted({row["peak_method"] for row in document["rows"]})) + ".", ""]
+    told_of = dict.fromkeys(name for names in tables for name in names)
+    lines += [f"- `{name}`: {CONTENDERS[name].what}{_deviation(name)}" for name in told_of]
+    details = sorted(
+        {
+            f"- {row['net']}, {r['contender']}: {r['status']}{', ' if r['detail'] else ''}{r['detail']}"
+            for row in document["rows"]
+            for r in row["results"]
+            if r["status"] != "ok"
+        }
+    )
+    return "\n".join(lines + ([""] if details else []) + details) + "\n"
+
+
+def _table(names: tuple[str, ...], rows: list[Document]) -> list[str]:
+    lines = [
         "",
         "| net/batch | " + " | ".join(names) + " | aefast GFLOP/s (of peak) | vs best peer |",
         "|---|" + "---|" * (len(names) + 2),
     ]
-    for row in document["rows"]:
+    for row in rows:
         cells, own = [], None
         for line in summary(row):
             if line["status"] != "ok":
@@ -128,17 +150,7 @@ def markdown(document: Document) -> str:
         cells.append(f"{own['gflops']:.1f}{share}" if own else "-")
         cells.append(f"{own['ratio']:.2f}x" if own and own["ratio"] else "-")
         lines.append(f"| {row['net']} | " + " | ".join(cells) + " |")
-    lines += ["", "Peak by: " + "; ".join(sorted({row["peak_method"] for row in document["rows"]})) + ".", ""]
-    lines += [f"- `{name}`: {CONTENDERS[name].what}{_deviation(name)}" for name in names]
-    details = sorted(
-        {
-            f"- {row['net']}, {r['contender']}: {r['status']}{', ' if r['detail'] else ''}{r['detail']}"
-            for row in document["rows"]
-            for r in row["results"]
-            if r["status"] != "ok"
-        }
-    )
-    return "\n".join(lines + ([""] if details else []) + details) + "\n"
+    return lines
 
 
 def write(document: Document, folder: Path, stem: str) -> list[Path]:
@@ -146,6 +158,13 @@ def write(document: Document, folder: Path, stem: str) -> list[Path]:
     for row in document["rows"]:
         row["summary"] = summary(row)
     return machine.write(document, markdown(document), folder, stem)
+
+
+def _step_of(document: Document) -> str:
+    steps = ["forward, backward, Adam"]
+    if any(row["net"].startswith("layer:") for row in document["rows"]):
+        steps.append("of a single layer: output and gradients by input, weight and bias, no Adam")
+    return "; ".join(steps)
 
 
 def _deviation(contender: str) -> str:

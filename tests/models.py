@@ -63,6 +63,60 @@ MODELS: dict[str, Callable[[], dict[str, Any]]] = {
         schedule="linear",
     ),
 }
+IMAGE = (3, 5, 4)  # channels, height, width
+
+
+def _conv(**settings: Any) -> Callable[[], dict[str, Any]]:
+    shape = {
+        "channels": (2, 4),
+        "n_components": 3,
+        "activation": "tanh",
+        "output_activation": "sigmoid",
+        **settings.pop("shape", {}),
+    }
+    return lambda: {"topology": aefast.Topology.conv(IMAGE, **shape), **settings}
+
+
+# Of rows that are images, d = 60. What has no image in it holds for them as for the others.
+CONV_MODELS: dict[str, Callable[[], dict[str, Any]]] = {
+    "conv": _conv(),
+    "conv channels last": _conv(shape={"layout": "channels_last"}, loss="bce"),
+    "conv map code": _conv(shape={"n_components": None, "activation": "gelu"}),
+    "conv hidden": _conv(
+        shape={"hidden_layer_sizes": (7,), "activation": "silu", "padding": "valid", "channels": (3,)}
+    ),
+    "conv resize": _conv(shape={"decoder": "resize", "kernel_size": (2, 3), "stride": (2, 1)}, loss="huber"),
+    "conv max": _conv(shape={"pooling": "max", "decoder": "resize"}),
+    "conv average": _conv(shape={"pooling": "average", "stride": 3}),
+    "conv groups": _conv(shape={"groups": 2, "dilation": 2, "padding": 2}, loss="bce"),
+    "conv denoising": _conv(corruption=aefast.Corruption("masking", 0.3)),
+    "conv sparse kl": _conv(
+        shape={"n_components": None, "latent_activation": "sigmoid", "pooling": "max"},
+        sparsity=aefast.Sparsity("kl", 0.05, 0.2),
+    ),
+    "conv sparse l2": _conv(
+        shape={"n_components": None, "decoder": "resize"}, sparsity=aefast.Sparsity("l2", 0.05)
+    ),
+    "conv variational": _conv(shape={"variational": True}, reduction="sum", loss="bce", free_bits=0.1),
+    "conv all at once": _conv(
+        shape={
+            "latent_activation": "sigmoid",
+            "activation": "gelu",
+            "decoder": "resize",
+            "pooling": "average",
+        },
+        loss="bce",
+        reduction="sum",
+        corruption=aefast.Corruption("salt_and_pepper", 0.2),
+        sparsity=aefast.Sparsity("kl", 0.1, 0.2),
+        feature_weight=np.linspace(0.5, 1.5, 60),
+        clip_norm=1.0,
+        ema=0.95,
+        optimizer="adamw",
+        weight_decay=0.05,
+        schedule="linear",
+    ),
+}
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "lion": 3e-4}
 
 
@@ -72,7 +126,7 @@ def make(name: str, backend: str, dtype: str = "float32", **settings: Any) -> ae
         "learning_rate": RATES.get(name, 2e-3),
         "batch_size": 16,
         "seed": 11,
-        **MODELS[name](),
+        **{**MODELS, **CONV_MODELS}[name](),
         **settings,
     }
     return aefast.Trainer(chosen.pop("topology"), backend=backend, dtype=dtype, **chosen)
@@ -83,3 +137,17 @@ def data(n: int = 100) -> np.ndarray:
     rng = np.random.default_rng(2)
     z = rng.standard_normal((n, 3)) @ rng.standard_normal((3, D)) + 0.1 * rng.standard_normal((n, D))
     return np.asarray(1 / (1 + np.exp(-z)), np.float32)
+
+
+def image_data(n: int = 60) -> np.ndarray:
+    """(n, 60) float32 in (0, 1): smooth images (3, 5, 4) of three numbers each, and a little noise."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:5, :4] / 4
+    waves = np.stack([np.cos(3 * y), np.sin(3 * x), np.cos(2 * (x + y))])[:, None] * np.ones((1, 3, 1, 1))
+    z = np.tensordot(2 * rng.standard_normal((n, 3)), waves, 1) + 0.1 * rng.standard_normal((n, *IMAGE))
+    return np.asarray(1 / (1 + np.exp(-z)), np.float32).reshape(n, -1)
+
+
+def rows(name: str, n: int = 100) -> np.ndarray:
+    """Data for the model of that name."""
+    return image_data(n) if name in CONV_MODELS else data(n)

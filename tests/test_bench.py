@@ -13,11 +13,11 @@ import pytest
 compare = pytest.importorskip(
     "bench.compare", reason="bench/ is not in this installation; run from the repository"
 )
-from bench import nets, reference, report  # noqa: E402
+from bench import data, nets, reference, report  # noqa: E402
 from bench.contenders import CONTENDERS  # noqa: E402
 
 NET = nets.find("20-12-6-12-20/16")
-X = nets.data(NET)
+X = data.data(NET)
 INITIAL = nets.initial(NET)
 TRUE = reference.truth(NET, X)
 
@@ -33,7 +33,7 @@ def test_the_reference_in_float32_passes() -> None:
 @pytest.mark.parametrize("net", [name for name, net in nets.TABLE.items() if net.flops < 1e9])
 def test_float32_rounding_is_far_inside_of_the_tolerances(net: str) -> None:
     row = nets.find(net)
-    x = nets.data(row)
+    x = data.data(row)
     assert reference.passes(reference.float32_alone(row, x, reference.truth(row, x)), 0.05)
 
 
@@ -43,7 +43,7 @@ def _edit(old: str, new: str) -> Callable[[pytest.MonkeyPatch], None]:
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
         import inspect
 
-        for name in ("truth", "_loss_and_gradients"):
+        for name in ("Run", "_loss_and_gradients"):
             source = inspect.getsource(getattr(reference, name))
             if old in source:
                 space = dict(vars(reference))
@@ -64,9 +64,12 @@ BUGS = {
     "a leaky ReLU": _edit("z = np.maximum(z, 0)", "z = np.maximum(z, 0.01 * z)"),
     "no slope of the sigmoid": _edit("delta *= r * (1 - r)", "pass"),
     "the sigmoid's slope at another point": _edit("delta *= r * (1 - r)", "delta *= x * (1 - x)"),
-    "a last layer without bias gradient": _edit("delta.sum(axis=0), *grads", "0 * delta.sum(axis=0), *grads"),
+    "a last layer without bias gradient": _edit(
+        "product.bias_gradient(delta), *grads", "0 * product.bias_gradient(delta), *grads"
+    ),
     "the last row of the batch left out": _edit(
-        "delta.T @ activations[i]", "delta[:-1].T @ activations[i][:-1]"
+        "product.weight_gradient(delta, activations[i])",
+        "product.weight_gradient(delta[:-1], activations[i][:-1])",
     ),
     "eps inside of the root": _edit(
         "np.sqrt(second[i] / dtype(c2)) + dtype(nets.EPS)", "np.sqrt(second[i] / dtype(c2) + dtype(nets.EPS))"
@@ -107,21 +110,21 @@ def test_what_no_contender_may_hand_in_fails(made: reference.Truth) -> None:
 
 def test_checked_rows_are_clear_of_the_kinks() -> None:
     net = nets.find("784-256-64-256-784/256")
-    rows = nets.data(net)[: net.n_check_steps * net.batch]
-    assert nets.clear_of_kinks(nets.initial(net), rows).all()
-    assert not np.array_equal(rows, next(nets._rows(net))[: len(rows)]), "no row needed to be replaced"
+    rows = data.data(net)[: net.n_check_steps * net.batch]
+    assert data.clear_of_kinks(nets.initial(net), rows).all()
+    assert not np.array_equal(rows, next(data._rows(net))[: len(rows)]), "no row needed to be replaced"
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_a_row_at_a_kink_is_found(layer: int) -> None:
     x, layers = X[:4], nets.initial(NET)
-    assert nets.clear_of_kinks(layers, x).all()
+    assert data.clear_of_kinks(layers, x).all()
     h = x[2].astype(np.float64)
     for w, b in layers[:layer]:
         h = np.maximum(w.astype(np.float64) @ h + b, 0.0)
     w, b = layers[layer]
     b[1] = -(w[1].astype(np.float64) @ h)  # rounded to float32: z is about 1e-9
-    assert nets.clear_of_kinks(layers, x).tolist() == [True, True, False, True]
+    assert data.clear_of_kinks(layers, x).tolist() == [True, True, False, True]
 
 
 def test_an_ill_posed_net_is_called_not_checkable() -> None:
@@ -180,7 +183,7 @@ def test_a_formula_is_told_from_the_others() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in nets.KINDS if kind])
 def test_other_kinds_are_held_to_the_own_reference(kind: str) -> None:
     net = nets.find(f"9-5-9/8:{kind}")
-    x = nets.data(net)
+    x = data.data(net)
     true = reference.truth(net, x)
     losses, pairs = _contender("aefast-epoch", net, x).check()
     flat = [array for pair in pairs for array in pair]
@@ -260,7 +263,7 @@ def test_the_readme_names_every_command_and_contender(
     monkeypatch.setattr("sys.argv", ["bench", "--help"])
     with pytest.raises(SystemExit, match="0"):
         command.main()
-    found = re.search(r"\{([\w,]+)\}", capsys.readouterr().out)
+    found = re.search(r"\{([\w,-]+)\}", capsys.readouterr().out)
     assert found is not None
     commands = found[1].split(",")
     told = (Path(compare.__file__).parent / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 fits = pytest.importorskip("bench.fits", reason="bench/ is not in this installation; run from the repository")
 from bench import fitting, machine  # noqa: E402
-from bench.fits import anomaly, images  # noqa: E402
+from bench.fits import anomaly, conv_images, images  # noqa: E402
 
 SEED = 0
 
@@ -50,6 +50,45 @@ def test_torch_and_aefast_learn_the_same_pictures_as_well(torch: Any) -> None:
     peer = images.torch(data, SEED, 6).scores["test MSE"]
     assert own < 0.7 * before
     assert peer == pytest.approx(own, rel=0.25)
+
+
+def test_torch_and_aefast_learn_pictures_by_convolutions(torch: Any) -> None:
+    """Not as well after so few steps: the initial weights are each library's own."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((1300, 4)) @ rng.standard_normal((4, 784))
+    pixels = (255 / (1 + np.exp(-z))).astype(np.uint8)
+    data = fits.Data(pixels[:1000], pixels[1000:])
+    for learn in (conv_images.aefast, conv_images.torch):
+        before, after = (learn(data, SEED, epochs).scores["test MSE"] for epochs in (1, 6))
+        assert after < 0.8 * before
+    assert conv_images.torch_channels_last(data, SEED, 6).scores["test MSE"] == pytest.approx(after, rel=0.05)
+
+
+def test_torchs_convolutional_net_has_the_size_of_aefasts(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import aefast
+
+    made: list[int] = []
+
+    def counted(make: Any, *_: Any, **__: Any) -> fits.Fitted:
+        made.append(sum(p.numel() for p in make().parameters()))
+        return fits.Fitted({}, {})
+
+    monkeypatch.setattr(images, "fit_torch", counted)
+    conv_images.torch(fits.Data(np.zeros(0), np.zeros(0)), SEED, 1)
+    topology = aefast.Topology.conv((1, 28, 28), channels=(32, 64), n_components=32)
+    assert made == [topology.n_parameters]
+
+
+def test_pca_is_told_by_the_same_error() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 40)).astype(np.uint8)
+    data = fits.Data(pixels[:150], pixels[150:])
+    centred = data.train / 255.0 - (mean := data.train.mean(axis=0) / 255.0)
+    basis = np.linalg.svd(centred)[2][:32]
+    test = data.test / 255.0 - mean
+    expected = np.mean((test - test @ basis.T @ basis) ** 2)
+    assert conv_images.pca(data, SEED, 1).scores["test MSE"] == pytest.approx(expected, rel=1e-6)
 
 
 # Report ---------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import require
-from models import MODELS, D, data, make
+from models import CONV_MODELS, MODELS, D, data, make, rows
 
 import aefast
 from aefast import testing
@@ -55,10 +55,10 @@ def test_the_slope_of_a_saturated_unit_is_right(target: testing.Target, activati
         assert error < STEP["bfloat16"], name
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, *CONV_MODELS])
 def test_gradients_are_the_references(target: testing.Target, model: str) -> None:
     """To float32's tolerance: the two round the same numbers, but for a few whose last bit of float32 differs."""
-    x, weight = data(37), np.linspace(0.2, 2.0, 37)
+    x, weight = rows(model, 37), np.linspace(0.2, 2.0, 37)
     loss, got = make(model, target.backend, "bfloat16").gradients(x, weight)
     true_loss, true = make(model, "numpy", "bfloat16").gradients(x, weight)
     assert loss == pytest.approx(true_loss, rel=STEP["float32"])

@@ -84,6 +84,23 @@ def test_the_end_is_heard_after_an_error():
     assert recorder.events[-1] == ("end", 1)
 
 
+@pytest.mark.parametrize("event", ["on_start", "on_step", "on_epoch", "on_end"])
+def test_a_stop_iteration_out_of_a_callback_reaches_the_caller(event):
+    """The loop is a generator, whose end a StopIteration must not be taken for."""
+    callback = Callback()
+    callback.every = 1
+
+    def stop(*_):
+        raise StopIteration(event)
+
+    setattr(callback, event, stop)
+    trainer = Trainer(Topology.mlp([X.shape[1], 2, X.shape[1]]), backend="numpy")
+    for fit in (quick(Autoencoder).fit, lambda rows, **options: trainer.fit(rows, epochs=2, **options)):
+        with pytest.raises(RuntimeError) as raised:
+            fit(X, callbacks=[callback])
+        assert repr(raised.value.__cause__) == f"StopIteration({event!r})"
+
+
 @pytest.mark.parametrize("wrong", [3, "log.csv", CSVLogger, None])
 def test_what_is_no_callback_is_refused(wrong):
     with pytest.raises(TypeError, match="callback must be"):

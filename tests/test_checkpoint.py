@@ -62,8 +62,8 @@ def test_an_interrupted_epoch_continues_where_it_stopped(tmp_path):
     program = broken._program("train", 16)[1]
     run_steps = program.run_steps
 
-    def interrupted(feed, scalars, losses, nonfinite, clip_norm):
-        outcome = run_steps(feed, scalars[:3], losses[:3], nonfinite, clip_norm)
+    def interrupted(feed, scalars, losses, nonfinite, clip_norm, batch):
+        outcome = run_steps(feed, scalars[:3], losses[:3], nonfinite, clip_norm, batch)
         signal.raise_signal(signal.SIGINT)
         return outcome._replace(interrupted=True)
 

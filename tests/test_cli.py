@@ -22,10 +22,10 @@ def aefast_command(*arguments, **options):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """One short demo on the digits, run as a user would."""
+    """One short demo on the digits, run as a user would, on the fastest backend."""
     pytest.importorskip("matplotlib")
     folder = tmp_path_factory.mktemp("demo") / "made by aefast"
-    arguments = ("demo", "--data", "digits", "--backend", "numpy", "--epochs", "15", "--out", str(folder))
+    arguments = ("demo", "--data", "digits", "--epochs", "15", "--out", str(folder))
     result = aefast_command(*arguments)
     assert result.returncode == 0, result.stderr
     return result, folder
@@ -42,8 +42,24 @@ def test_demo_talks_to_a_newcomer(demo):
 def test_demo_leaves_models_table_and_pictures(demo):
     result, folder = demo
     made = {path.name for path in folder.iterdir()}
-    models = {"autoencoder", "denoising", "sparse", "variational"}
-    pictures = {"reconstructions", "denoising", "samples", "filters", "latent_map", "loss_curves"}
+    models = {
+        "autoencoder",
+        "denoising",
+        "sparse",
+        "variational",
+        "conv",
+        "conv_denoising",
+        "conv_variational",
+    }
+    pictures = {
+        "reconstructions",
+        "denoising",
+        "samples",
+        "filters",
+        "latent_map",
+        "loss_curves",
+        "conv_samples",
+    }
     files = {f"{m}.safetensors" for m in models} | {f"{p}.png" for p in pictures}
     assert made == files | {"results.md", "results.json"}
     assert all((folder / f"{p}.png").read_bytes().startswith(b"\x89PNG") for p in pictures)
@@ -65,21 +81,38 @@ def test_demo_numbers_are_those_of_the_saved_models(demo):
     assert rows["sparse"]["pca_mse"] is None  # as many components as pixels
     assert rows["sparse"]["mean_activation"] < 0.2 and rows["sparse"]["inactive"] > 0.1
     assert -40 < rows["variational"]["elbo"] < -20
-    assert {row["backend"] for row in rows.values()} == {"numpy"}
+    assert rows["conv"]["test_mse"] < rows["conv"]["pca_mse"]
+    assert rows["conv_denoising"]["test_mse"] < 0.85 * rows["conv_denoising"]["pca_mse"]
+    assert -40 < rows["conv_variational"]["elbo"] < -20
+    fastest = next(name for name in aefast.backends.NAMES if aefast.backends.available(name))
+    assert {row["backend"] for row in rows.values()} == {fastest}
     assert all(
         row["samples_per_second"] == pytest.approx(15 * 1433 / row["seconds"]) for row in rows.values()
     )
 
 
+def test_a_slow_backend_leaves_the_convolutions_out_and_says_so(tmp_path):
+    from aefast import demo
+
+    lines = []
+    results = demo.run("digits", tmp_path, epochs=1, backend="numpy", say=lines.append)
+    assert [result.model for result in results] == ["autoencoder", "denoising", "sparse", "variational"]
+    (told,) = [line for line in lines if "Left out" in line]
+    assert "conv, conv_denoising, conv_variational" in told and "numpy" in told
+    assert not list(tmp_path.glob("conv*"))
+
+
 def test_the_demos_pca_is_pca():
     from sklearn.decomposition import PCA
 
-    from aefast.demo import _pca
+    from aefast import demo_pictures
 
     images = data.load("digits")
     X, T = images.X_train / 255.0, images.X_test / 255.0
     pca = PCA(8).fit(X)
-    np.testing.assert_allclose(_pca(images, 8)(T), pca.inverse_transform(pca.transform(T)), atol=1e-3)
+    np.testing.assert_allclose(
+        demo_pictures.pca(images, 8)(T), pca.inverse_transform(pca.transform(T)), atol=1e-3
+    )
 
 
 def test_info_tells_every_backend_and_version(capsys):

@@ -149,3 +149,14 @@ def test_huber_has_no_likelihood_and_says_so():
     for method in (model.elbo, model.log_likelihood, model.score_samples):
         with pytest.raises(ValueError, match="likelihood"):
             method(X)
+
+
+@pytest.mark.parametrize("n", [10**12, 2**62])
+def test_more_samples_than_fit_into_memory_are_a_memory_error_that_says_so(n):
+    model = quick(VariationalAutoencoder, epochs=1).fit(X)
+    with pytest.raises(
+        MemoryError, match=f"n_samples={n} samples of {X.shape[1]} features don't fit into memory; draw fewer"
+    ):
+        model.sample(n)
+    with pytest.raises(ValueError, match="n_samples must be an integer"):
+        model.sample(10**30)

@@ -203,9 +203,9 @@ def test_other_files_are_told_apart(good, tmp_path):
     old = save(zero, {"format": "aefast-checkpoint", "version": "1", "trainer": "{}"})
     assert "format version 1, written by an older aefast" in refusal("checkpoint", path, old)
     outer, content, body = forgery.parts(good["model"])
-    newer = forgery.joined(outer, content | {"version": 3, "header": None, "tensors": 5}, body)
-    assert "version 3, written by a newer aefast" in (reason := refusal("model", path, newer))
-    assert reason.endswith("reads version 2; upgrade aefast")
+    newer = forgery.joined(outer, content | {"version": 4, "header": None, "tensors": 5}, body)
+    assert "version 4, written by a newer aefast" in (reason := refusal("model", path, newer))
+    assert reason.endswith("reads version 2 or 3; upgrade aefast")
     with pytest.raises(aefast.CorruptFileError, match="regular file"):
         aefast.load(tmp_path)
 

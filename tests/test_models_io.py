@@ -174,6 +174,23 @@ def test_a_model_answers_alike_after_its_parameters_were_set_as_numpy_scalars(tm
     assert loaded.get_params() == model.get_params()
 
 
+@pytest.mark.parametrize("wrong", [None, 3, [], b"model.safetensors"])
+def test_what_is_no_path_is_named(wrong):
+    for load in (aefast.load, aefast.Trainer.load_checkpoint):
+        with pytest.raises(TypeError, match=r"^path must be a path \(str or os.PathLike\), but is "):
+            load(wrong)
+
+
+def test_a_shallow_copy_that_is_fitted_anew_leaves_the_original():
+    """It shares what was learned, as any shallow copy does, until a fit replaces it."""
+    model = quick(aefast.Autoencoder, epochs=2).fit(X)
+    before, trainer, parameters = list(model.loss_curve_), model.trainer_, model.trainer_.parameters
+    other = copy.copy(model).set_params(epochs=3).fit(X)
+    assert (len(other.loss_curve_), model.loss_curve_, model.n_iter_) == (3, before, 2)
+    assert model.trainer_ is trainer is not other.trainer_
+    assert all(np.array_equal(parameters[name], value) for name, value in trainer.parameters.items())
+
+
 def test_an_unknown_backend_is_the_argument_s_fault(tmp_path):
     quick().fit(X).save(tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match="unknown backend 'nunpy'") as caught:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import MODELS, data, make
+from models import CONV_MODELS, MODELS, make, rows
 
 import aefast
 from aefast import testing
 from aefast.testing.tolerances import BAND, STEP, STEP_LEAST_GRADIENT
 
-X = data()
-WEIGHT = np.linspace(0.2, 2.0, len(X))
+ALL = [*MODELS, *CONV_MODELS]
+N = 100
+WEIGHT = np.linspace(0.2, 2.0, N)
 # Of the PCA optimum's error. bfloat16: each product's operands carry 2^-9 of noise at every step, the last one's too.
 EXCESS = {"float32": 1e-4, "float64": 1e-4, "bfloat16": 1e-3}
 EPOCHS = 29  # of 7 steps, the last of them short: 203
@@ -36,10 +37,10 @@ def pair(target: testing.Target, model: str, **settings: Any) -> tuple[aefast.Tr
     return made, truth
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALL)
 def test_one_step(target: testing.Target, model: str) -> None:
     made, truth = pair(target, model)
-    batch, weight, tolerance = X[:37], WEIGHT[:37], STEP[target.dtype]
+    batch, weight, tolerance = rows(model, N)[:37], WEIGHT[:37], STEP[target.dtype]
     (loss, gradients), (true_loss, true) = made.gradients(batch, weight), truth.gradients(batch, weight)
     assert loss == pytest.approx(true_loss, rel=tolerance)
     norm = np.sqrt(sum(np.sum(g**2) for g in true.values()))
@@ -59,12 +60,13 @@ def test_one_step(target: testing.Target, model: str) -> None:
 @functools.cache
 def long_run_of_the_reference(model: str) -> tuple[aefast.Trainer, np.ndarray]:
     truth = make(model, "numpy", "float64")
-    return truth, np.array(truth.fit(X, epochs=EPOCHS, sample_weight=WEIGHT).loss)
+    return truth, np.array(truth.fit(rows(model, N), epochs=EPOCHS, sample_weight=WEIGHT).loss)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ALL)
 def test_two_hundred_steps(target: testing.Target, model: str) -> None:
     made, (truth, true) = make(model, target.backend, target.dtype), long_run_of_the_reference(model)
+    X = rows(model, N)
     curve, band = np.array(made.fit(X, epochs=EPOCHS, sample_weight=WEIGHT).loss), BAND[target.dtype]
     assert np.isfinite(curve).all() and true[-1] < true[0]
     assert np.mean(curve[-3:]) == pytest.approx(np.mean(true[-3:]), rel=band)
@@ -74,17 +76,19 @@ def test_two_hundred_steps(target: testing.Target, model: str) -> None:
         assert np.linalg.norm(got - expected) <= 25 * band * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("model", ["vanilla mse", "tied", "variational", "gelu and silu", "sparse kl"])
+@pytest.mark.parametrize(
+    "model", ["vanilla mse", "tied", "variational", "gelu and silu", "sparse kl", *CONV_MODELS]
+)
 def test_inference(target: testing.Target, model: str) -> None:
     made, truth = pair(target, model)
-    tolerance = STEP[target.dtype]
+    X, tolerance = rows(model, N), STEP[target.dtype]
     z = truth.encode(X)
     assert np.allclose(made.encode(X), z, rtol=tolerance, atol=tolerance)
     assert np.allclose(made.decode(z), truth.decode(z), rtol=tolerance, atol=tolerance)
     assert np.allclose(made.reconstruct(X), truth.reconstruct(X), rtol=tolerance, atol=tolerance)
     assert np.allclose(made.sample_losses(X), truth.sample_losses(X), rtol=tolerance)
     assert made.evaluate(X, WEIGHT) == pytest.approx(truth.evaluate(X, WEIGHT), rel=tolerance)
-    if model == "variational":
+    if truth.topology.variational:
         assert np.allclose(made.elbo(X, 2), truth.elbo(X, 2), rtol=tolerance)
 
 
@@ -113,10 +117,10 @@ def test_a_linear_autoencoder_reaches_the_pca_optimum(target: testing.Target) ->
 
 
 def test_the_same_seed_gives_the_same_bits(target: testing.Target) -> None:
-    for model in MODELS:
+    for model in ALL:
         first, second = make(model, target.backend, target.dtype), make(model, target.backend, target.dtype)
         for made in (first, second):
-            made.fit(X, epochs=2, sample_weight=WEIGHT)
+            made.fit(rows(model, N), epochs=2, sample_weight=WEIGHT)
         assert all(v.tobytes() == second.flat_buffers[k].tobytes() for k, v in first.flat_buffers.items()), (
             model
         )

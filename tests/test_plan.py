@@ -6,12 +6,12 @@ import inspect
 
 import numpy as np
 import pytest
-from models import MODELS, make
+from models import CONV_MODELS, MODELS, make
 
 from aefast import backends
 from aefast.backends.interpreter import FEED_ARGS, STEP_ARGS
 from aefast.engine import INFERENCE_SIZES
-from aefast.plan import Plan, Ref
+from aefast.plan import Call, Plan, Ref
 from aefast.planner import build
 
 PURPOSES = ("train", "encode", "decode", "reconstruct", "loss")
@@ -28,6 +28,15 @@ WRITES = {
 }
 
 
+every_model = pytest.mark.parametrize("model", [*MODELS, *CONV_MODELS])
+
+
+def writes_of(call: Call) -> tuple[str, ...]:
+    """The names that it writes; a convolution's are those of the dense op of its part."""
+    part = call.op.rpartition("2d_")[2]
+    return WRITES.get(call.op, WRITES.get(f"linear_{part}", ("out",)))
+
+
 def plan(model: str, purpose: str = "train", batch: int = 37) -> Plan:
     made = make(model, "numpy")
     return build(made.topology, made.settings, batch, purpose)  # type: ignore[arg-type]
@@ -38,17 +47,17 @@ def cells(ref: Ref) -> np.ndarray:
     return np.asarray(ref.offset + rows * ref.row_stride + cols * ref.col_stride).ravel()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_every_call_fills_its_ops_signature(model: str) -> None:
     ops = backends.get("numpy").ops
     for call in (call for purpose in PURPOSES for call in plan(model, purpose).calls):
         names = set(inspect.signature(getattr(ops, call.op)).parameters)
-        given = {*call.args, *call.attrs}
+        given = {*call.args, *call.attrs, *(("geometry",) if call.geometry is not None else ())}
         assert given <= names, (call.op, given - names)
         assert names - given <= {*FEED_ARGS, *STEP_ARGS}, (call.op, names - given)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_buffers_lie_in_their_space_and_apart(model: str) -> None:
     for purpose in PURPOSES:
         check_buffers(plan(model, purpose))
@@ -70,13 +79,13 @@ def check_buffers(made: Plan) -> None:
         assert taken.max(initial=0) <= 1
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_nothing_is_read_before_it_is_written(model: str) -> None:
     for purpose in PURPOSES:
         made = plan(model, purpose)
         known = {ref.offset for name, ref in made.buffers.items() if name == "feature_weight"}
         for call in made.calls:
-            writes = WRITES.get(call.op, ("out",))
+            writes = writes_of(call)
             accumulates = call.attrs.get("accumulate")
             for name, ref in call.args.items():
                 if ref is not None and ref.space == "arena" and name not in writes and name != "mean":
@@ -95,12 +104,12 @@ def test_nothing_is_read_before_it_is_written(model: str) -> None:
             }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_every_gradient_is_written_once_or_accumulated_and_counted_once(model: str) -> None:
     made = plan(model)
     written, counted = np.zeros(made.topology.n_flat, int), np.zeros(made.topology.n_flat, int)
     for call in made.calls:
-        if call.op not in ("linear_wgrad", "bias_grad"):
+        if not call.op.endswith(("_wgrad", "bias_grad")):
             continue
         for name in ("dw", "db"):
             ref = call.args.get(name)
@@ -114,22 +123,24 @@ def test_every_gradient_is_written_once_or_accumulated_and_counted_once(model: s
     assert (written == used).all() and (counted == used).all()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_phases_end_with_the_update(model: str) -> None:
-    kinds = [phase.kind for phase in plan(model).phases]
+    made = plan(model)
+    kinds = [phase.kind for phase in made.phases]
+    sparsity = made.settings.sparsity
     assert kinds[-1] == "update" and kinds.count("update") == 1
     # only KL sparsity needs the whole batch's code before the decoder
-    assert kinds.count("rows") == (2 if model in ("sparse kl", "all at once") else 1)
+    assert kinds.count("rows") == (2 if sparsity is not None and sparsity.kind == "kl" else 1)
     assert all(phase.kind == "rows" for purpose in PURPOSES[1:] for phase in plan(model, purpose).phases)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@every_model
 def test_rows_calls_work_on_batch_rows(model: str) -> None:
     """What a rows phase writes is addressed by batch row, so that any block of rows can be done by itself."""
     for phase in plan(model).phases:
         if phase.kind == "rows":
             for call in phase.calls:
-                for name in WRITES.get(call.op, ("out",)):
+                for name in writes_of(call):
                     ref = call.args.get(name)
                     assert ref is None or ref.batch in (0, 1), (call.op, name)
 

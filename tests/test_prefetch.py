@@ -97,7 +97,13 @@ def run_of(rows: Any, index: Any, n: int, prefetch: bool) -> tuple[int, bytes]:
     made = trainer()
     _, program = made._program("train", 32)
     feed = {"data": rows, "index": index, "rows": None, "sample_weight": None, "shift": None, "scale": None}
-    feed |= {"factor": 1.0, "seed": 0, "epoch": 0, "scalars": np.tile([1e-3, 0.1, 0.001, 1.0], (n, 1))}
+    feed |= {
+        "factor": 1.0,
+        "seed": 0,
+        "epoch": 0,
+        "batch": 32,
+        "scalars": np.tile([1e-3, 0.1, 0.001, 1.0], (n, 1)),
+    }
     native: Any = program
     steps, _ = native._native.run_steps(
         **feed, losses=np.zeros(n), nonfinite=0, clip_norm=0.0, n_threads=1, prefetch=prefetch

@@ -246,6 +246,7 @@ def test_wrong_columns(folder: Path) -> None:
 
 def _damaged() -> None:
     np.save("cube.npy", np.zeros((2, 3, 4)))
+    np.save("clips.npy", np.zeros((1, 2, 3, 4, 5)))
     np.save("row.npy", np.zeros(3))
     np.save("none.npy", np.zeros((0, 3)))
     np.save("words.npy", np.array([["a"]]))
@@ -261,7 +262,7 @@ def _damaged() -> None:
 
 
 DAMAGED = {
-    "cube.npy": r"shape \(2, 3, 4\).*reshape",
+    "clips.npy": r"shape \(1, 2, 3, 4, 5\).*three or four of images",
     "row.npy": r"shape \(3,\)",
     "none.npy": "0 rows",
     "words.npy": "numbers were expected",
@@ -320,3 +321,15 @@ def test_a_failed_write_leaves_the_old_file(folder: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="No space"):
         writers.write("a.csv", 2 * X, ["a", "b", "c"], "x")
     assert Path("a.csv").read_bytes() == before and len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (5, 3, 4, 2)])
+def test_images_are_rows_that_know_their_axes(shape: tuple[int, ...]) -> None:
+    X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.save("images.npy", X)
+    rows = read("images.npy")
+    assert rows.X.shape == (5, X[0].size) and rows.axes == shape[1:]
+    assert (rows.images == X).all() and np.shares_memory(rows.images, rows.X)
+    with pytest.raises(ValueError, match="no columns to drop"):
+        read("images.npy", Selection(None, ("1",), None))
+    assert read("digits").axes == (8, 8) and read("wine").axes is None

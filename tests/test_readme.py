@@ -45,11 +45,18 @@ def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_lines_on_embedding_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    exec(compile(_blocks("python")[2], "README.md", "exec"), names)
     assert names["Z"].shape == (2000, 8)  # type: ignore[attr-defined]
     assert (names["h"] >= 0).all()  # type: ignore[operator]
     assert set(names["gradients"]) == set(names["weights"])  # type: ignore[call-overload]
     assert (tmp_path / "run.csv").read_text().startswith("event,epoch,step")
+
+
+def test_the_lines_on_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    assert 0 <= names["worst"] < 64  # type: ignore[operator]
 
 
 def test_the_command_lines_run(
@@ -66,6 +73,7 @@ def test_the_command_lines_run(
         assert cli.main(arguments) == 0, line
     assert np.load(tmp_path / "digits.npy").shape == (16, 64)
     assert np.load(tmp_path / "codes.npy").shape == (178, 4)
+    assert np.load(tmp_path / "reconstructions.npy").shape == (364, 64)
     errors = (tmp_path / "errors.csv").read_text().splitlines()
     assert errors[0] == "reconstruction_error"
     assert len(errors) == 179

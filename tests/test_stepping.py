@@ -38,6 +38,26 @@ def test_steps_by_hand_are_a_fit(model: str) -> None:
     assert learned(stepped) == learned(fitted)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("model", MODELS)
+def test_shorter_batches_are_steps_of_the_same_program(model: str, backend: str) -> None:
+    """After a whole batch its rows still stand in memory, and must count for nothing."""
+    testing.Target(backend, "float32").open()
+    sizes = (16, 5, 1, 16, 7)
+    mixed, alone = make(model, backend), make(model, backend)
+    for size in sizes:
+        loss = mixed.step(X[:size])
+        alone._programs.clear()  # a program of that size
+        assert alone.step(X[:size]) == loss
+    assert [batch for _, batch in mixed._programs] == [16]
+    assert learned(mixed) == learned(alone)
+    whole, gradients = mixed.gradients(X[:9])
+    alone._programs.clear()
+    assert alone.gradients(X[:9])[0] == whole
+    for name, gradient in alone.gradients(X[:9])[1].items():
+        np.testing.assert_array_equal(gradients[name], gradient, err_msg=name)
+
+
 @pytest.mark.parametrize("rule", optimizers.NAMES)
 def test_the_numbers_of_a_lone_step_are_those_of_the_formula(rule: str) -> None:
     made = make("relu", "numpy", optimizer=rule, warmup_steps=5)

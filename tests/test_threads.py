@@ -43,6 +43,19 @@ __all__ = ["nothing_asked_for"]  # a fixture of every test here
             {"AEFAST_NUM_THREADS": "-2"},
             "ValueError: AEFAST_NUM_THREADS must be a positive integer, but is '-2'",
         ),
+        # Blanks around the digits, of which both readers know the same.
+        ({"AEFAST_NUM_THREADS": " 3\t"}, "3"),
+        ({"AEFAST_NUM_THREADS": "3 ,2"}, "3"),
+        ({"OMP_NUM_THREADS": " 4 , 2"}, "4"),
+        ({"AEFAST_NUM_THREADS": "0003"}, "3"),
+        ({"AEFAST_NUM_THREADS": "9" * 5000}, "1024"),
+        *(
+            (
+                {"AEFAST_NUM_THREADS": text},
+                f"ValueError: AEFAST_NUM_THREADS must be a positive integer, but is '{text}'",
+            )
+            for text in (" ", "+3", "3 2", "3x", ",3", "\u0663", "\u20033", "3.0")
+        ),
     ],
     ids=str,
 )

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import MODELS, data, make
+from models import CONV_MODELS, MODELS, D, data, make, rows
 
+import aefast
 from aefast import activations, backends, losses, optimizers, regularizers, testing
 from aefast.backends.numpy import bfloat16
 from aefast.testing.compare import reference_ops
@@ -22,12 +23,13 @@ from aefast.testing.require import skip_or_fail
 if not backends.available("triton"):
     skip_or_fail("triton", f"{backends.available('triton').reason}; or set TRITON_INTERPRET=1")
 
-from aefast.backends.triton import launch, staging, tables
+from aefast.backends.triton import launch, memory, program, staging, step, tables
 
 BACKEND: Any = backends.get("triton")
 EVERY = 8
 MOST = 100_000  # elements of a product: larger cases take the interpreter seconds
 PRODUCTS = tuple(op.__name__ for op in bfloat16.PRODUCTS)
+LINEAR = tuple(op.__name__ for op in bfloat16.LINEAR)
 CALLS = [(op, "float32") for op in testing.ops()] + [(op, "bfloat16") for op in PRODUCTS]
 
 
@@ -62,7 +64,7 @@ def test_op(op: str, dtype: str) -> None:
     assert not found, "\n".join(found[:10])
 
 
-@pytest.mark.parametrize("op", PRODUCTS)
+@pytest.mark.parametrize("op", LINEAR)
 def test_large_tiles(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other tile of the table, on sizes around it."""
     monkeypatch.setattr(launch, "BUSY", 1)
@@ -158,17 +160,20 @@ def test_ops_work_in_place_and_on_shared_memory() -> None:
     np.testing.assert_allclose(flat, before, rtol=1e-6)
 
 
-TRAINED = ("vanilla bce", "tied", "denoising masking", "sparse kl", "variational free bits", "all at once")
+TRAINED = (
+    "vanilla bce", "tied", "denoising masking", "sparse kl", "variational free bits", "clipped", "scheduled", "all at once",
+    "conv", "conv groups", "conv all at once",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_goes_as_with_the_reference(name: str) -> None:
     """Every loss of eight steps, the short batch among them, and the parameters after them."""
-    assert name in MODELS
+    assert name in MODELS or name in CONV_MODELS
     histories, parameters = [], []
     for backend in ("triton", "numpy"):
         trainer = make(name, backend)
-        histories.append(trainer.fit(data(40), epochs=2))
+        histories.append(trainer.fit(rows(name, 40), epochs=2))
         parameters.append(trainer.parameters)
     np.testing.assert_allclose(_losses(histories[0]), _losses(histories[1]), rtol=1e-4)
     for key, value in parameters[1].items():
@@ -179,13 +184,75 @@ def _losses(history: Any) -> Any:
     return np.asarray(history["loss"] if isinstance(history, dict) else history.loss)
 
 
-def test_a_step_that_is_not_finite_changes_nothing() -> None:
-    trainer = make("vanilla mse", "triton", nonfinite="skip")
-    before = trainer.parameters
-    spoilt = data(16)
-    spoilt[3, 4] = np.inf
-    trainer.step(spoilt)
-    assert all((before[key] == value).all() for key, value in trainer.parameters.items())
+@pytest.mark.parametrize("nonfinite", ["raise", "skip", "propagate"])
+def test_a_step_that_is_not_finite(nonfinite: str) -> None:
+    """It stops the run before its update, is left out, or spoils everything; the same as the reference does."""
+    spoilt = data(80)
+    spoilt[35, 4] = np.inf  # in the third of five steps
+    results = []
+    for backend in ("triton", "numpy"):
+        trainer = make("vanilla mse", backend, nonfinite=nonfinite, shuffle=False)
+        raised = ""
+        try:
+            trainer.fit(spoilt, epochs=1)
+        except aefast.NonFiniteError as error:
+            raised = str(error)
+        results.append((raised, trainer.n_steps, trainer.position, trainer.parameters))
+    (raised, *counts, parameters), (expected, *expected_counts, reference) = results
+    assert raised == expected and bool(raised) == (nonfinite == "raise")
+    assert counts == expected_counts
+    for key, value in reference.items():
+        np.testing.assert_allclose(parameters[key], value, rtol=2e-3, atol=2e-4, err_msg=key)
+        assert np.isfinite(value).all() == (nonfinite != "propagate")
+
+
+def test_a_step_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each batch size while the data set stays, in all epochs; and it goes when the fit is over."""
+    recorded: list[int] = []
+    record = program.DeviceProgram._record
+
+    def count(self: Any, feed: Any, batch: int) -> Any:
+        recorded.append(batch)
+        return record(self, feed, batch)
+
+    monkeypatch.setattr(program.DeviceProgram, "_record", count)
+    trainer = make("averaged", "triton")
+    trainer.fit(data(40), epochs=3, sample_weight=np.linspace(0.5, 1.5, 40))
+    assert recorded == [16, 8]
+    (_, bound), *_ = [trainer._programs[key] for key in trainer._programs if key[0] == "train"]
+    assert not bound._recorded and not bound._resident
+    for _ in range(3):
+        trainer.step(data(16))
+    assert recorded == [16, 8, 16]
+
+
+def test_rows_that_are_copied_train_as_those_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit by bit: a few steps' rows at a time, where the data set doesn't fit the device; dense, sparse and strided."""
+    import scipy.sparse
+
+    dense = (255 * data(50)).astype(np.uint8)
+    for X in (dense, dense[::-1], scipy.sparse.csr_array(np.where(dense > 128, dense, 0).astype(np.float32))):
+        trained = []
+        for fits in (True, False):
+            monkeypatch.setattr(memory.Memory, "fits", lambda self, n_bytes, fits=fits: fits)
+            monkeypatch.setattr(program, "STAGED_BYTES", 2 * 16 * D * 4)
+            model = make("denoising gaussian", "triton")
+            model.fit(X, epochs=2, sample_weight=np.linspace(0.5, 1.5, 50))
+            trained.append(model)
+        for key, value in trained[0].parameters.items():
+            assert (trained[1].parameters[key] == value).all(), key
+
+
+def test_a_signal_ends_a_run_between_two_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done stays done, and the next fit goes on from there to the same bits."""
+    monkeypatch.setattr(step, "RUN_STEPS", 2)
+    whole, cut = make("vanilla mse", "triton"), make("vanilla mse", "triton")
+    whole.fit(data(80), epochs=1)
+    asked = iter([False, True])
+    monkeypatch.setattr(program.interrupts, "pending", lambda: next(asked, False))
+    cut.fit(data(80), epochs=1)
+    assert whole.n_steps == cut.n_steps == 5
+    assert all((cut.parameters[key] == value).all() for key, value in whole.parameters.items())
 
 
 def test_the_reference_is_missed_by_a_planted_bug() -> None:

@@ -8,6 +8,7 @@ arrays of real sizes that are never touched: what they would launch is recorded,
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -20,10 +21,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+import aefast
 from aefast import activations, losses, optimizers, regularizers
+from aefast.backends import Feed, State
 from aefast.backends.triton.memory import Memory, Pointer
 from aefast.backends.triton.ops import Ops
+from aefast.backends.triton.program import DeviceProgram
 from aefast.data.sparse import SparseRows
+from aefast.geometry import Geometry
+from aefast.layers import POOLS
+from aefast.plan import Settings
+from aefast.planner import build
 
 NAMES = {
     "float32": "fp32",
@@ -88,10 +96,80 @@ def products(ops: Ops) -> Iterator[tuple[str, Any]]:
             f"linear_wgrad {size}",
             lambda x=x, w=w, out=out, db=db, norm=norm: ops.linear_wgrad(out, x, w, db, True, norm),
         )
+    yield from convolutions(ops)
+
+
+def convolutions(ops: Ops) -> Iterator[tuple[str, Any]]:
+    act, loss = activations.CODES, losses.CODES
+    for name, g in (
+        ("conv", Geometry.of((64, 28, 28), 128, 3, stride=2, padding="same")),
+        ("depthwise", Geometry.of((64, 28, 28), 64, 3, padding=1, groups=64)),
+    ):
+        image, map_ = zeros(BATCH, g.image_size), zeros(BATCH, g.map_size)
+        w, row, norm = zeros(g.out_channels, math.prod(g.weight_shape[1:])), zeros(BATCH), zeros(2, dtype=F64)
+        b, weight = zeros(g.out_channels), zeros(g.map_size)
+        pre, extra = zeros(BATCH, g.map_size), zeros(BATCH, g.image_size)
+        yield (
+            f"conv2d_act {name}",
+            lambda w=w, b=b, x=image, z=map_, p=pre, g=g: ops.conv2d_act(x, w, b, act["gelu"], z, p, g),
+        )
+        yield (
+            f"conv_transpose2d_act {name}",
+            lambda w=w, b=b, x=map_, z=image, g=g: ops.conv_transpose2d_act(x, w, b, act["relu"], z, None, g),
+        )
+        yield (
+            f"conv2d_loss_grad {name}",
+            lambda w=w, b=b, x=image, z=map_, p=pre, f=weight, r=row, g=g: ops.conv2d_loss_grad(
+                x, w, b, act["sigmoid"], loss["bce"], p, r, 1.0, f, r, z, g
+            ),
+        )
+        yield (
+            f"conv2d_dgrad {name}",
+            lambda w=w, d=map_, z=image, e=extra, g=g: ops.conv2d_dgrad(d, w, act["gelu"], e, e, z, g),
+        )
+        yield (
+            f"conv2d_wgrad {name}",
+            lambda w=w, d=map_, x=image, n=norm, g=g: ops.conv2d_wgrad(d, x, w, True, n, g),
+        )
+
+
+def images(ops: Ops) -> Iterator[tuple[str, Any]]:
+    act = activations.CODES
+    g = Geometry.of((64, 28, 28), 64, 2, stride=2, groups=64)
+    image, map_ = zeros(BATCH, g.image_size), zeros(BATCH, g.map_size)
+    for kind, name in enumerate(POOLS):
+        yield f"pool2d {name}", lambda k=kind: ops.pool2d(image, k, map_, g)
+        yield (
+            f"pool2d_dgrad {name}",
+            lambda k=kind: ops.pool2d_dgrad(map_, image, k, act["gelu"], image, image, image, g),
+        )
+    yield "upsample2d", lambda: ops.upsample2d(map_, image, g)
+    yield "upsample2d_dgrad", lambda: ops.upsample2d_dgrad(image, act["gelu"], map_, map_, map_, g)
+    yield "transpose_rows", lambda: ops.transpose_rows(image, 64, image)
+    yield "bias_grad of maps", lambda: ops.bias_grad(map_, zeros(64), zeros(2, dtype=F64))
+
+
+def steps() -> Iterator[tuple[str, Any]]:
+    """A recorded step: all of its kernels, those around it among them."""
+    settings = Settings(optimizer=optimizers.Adam(), ema=0.9)
+    plan = build(aefast.Topology.mlp([96, 32, 96]), settings, 64, "train")
+    n = plan.topology.n_flat
+    memory, (params, grads, *slots, ema) = Memory(np), (zeros(n) for _ in range(5))
+    state = State(params, grads, tuple(slots), ema)
+    program = DeviceProgram(plan, state, Ops(memory, "ieee"), memory)
+    index = zeros(64, dtype=I64)
+    yield (
+        "step",
+        lambda: program.run_steps(
+            Feed(zeros(64, 96), index), zeros(1, 4, dtype=F64), zeros(1, dtype=F64), 1, 1.0
+        ),
+    )
 
 
 def everything(ops: Ops) -> Iterator[tuple[str, Any]]:
     yield from products(ops)
+    yield from images(ops)
+    yield from steps()
     act = activations.CODES
     x, z, row, index = zeros(BATCH, WIDE), zeros(BATCH, WIDE), zeros(BATCH), zeros(BATCH, dtype=I64)
     norm, wide = zeros(2, dtype=F64), zeros(WIDE, dtype=F64)
@@ -162,6 +240,7 @@ def compiled(what: str, kernel: Any, args: Any, kwargs: dict[str, Any], capabili
     return {
         "what": what,
         "kernel": kernel.__name__,
+        "grouped": bool(kwargs.get("GROUPED")),
         "capability": capability,
         "shared": made.metadata.shared,
         "warps": options["num_warps"],
@@ -183,7 +262,11 @@ def main(capability: int, precisions: list[str], variants: bool) -> None:
     seen = set()
     for precision in precisions:
         for what, kernel, args, kwargs in recorded(precision):
-            key = kernel.__name__ if not variants else (kernel.__name__, *_told(args), *kwargs.items())
+            key: Any = (
+                (kernel.__name__, kwargs.get("GROUPED"))
+                if not variants
+                else (kernel.__name__, *_told(args), *kwargs.items())
+            )
             if (key, precision) not in seen:
                 seen.add((key, precision))
                 print(json.dumps(compiled(what, kernel, args, kwargs, capability)), flush=True)

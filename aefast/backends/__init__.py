@@ -59,6 +59,10 @@ class State:
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
+class Lasting:
+    """A promise for as long as it lives; see `Feed`."""
+
+
 @dataclass(slots=True, weakref_slot=True)
 class Feed:
     """What a run reads: the data set (n, d) of any numeric dtype and strides, and the order of its rows.
@@ -77,6 +81,8 @@ class Feed:
     factor: float = 1.0
     seed: int = 0
     epoch: int = 0
+    lasting: Lasting | None = None
+    """While this lives, nobody changes `data`: a device may keep its copy. None: no promise."""
 
 
 class Outcome(NamedTuple):
@@ -99,13 +105,15 @@ class Program(Protocol):
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """Train one batch of `feed.index` after the other: scalars (n, 4) = [lr, c1, c2, beta], losses (n,) written.
 
-        `scalars` is contiguous float64. `nonfinite`: 0 stops before the update of a step whose loss or gradient isn't
-        finite, 1 leaves its update out, 2 goes on. `clip_norm` 0 means no clipping. The state's `steps` grows by those
-        done before any signal's handler can run. Between two steps it ends with `interrupted` where
-        `aefast.interrupts.pending()`: who counts more than `steps` holds signals back until that is done.
+        A batch has the plan's rows, or `batch`, fewer. `scalars` is contiguous float64. `nonfinite`: 0 stops before the
+        update of a step whose loss or gradient isn't finite, 1 leaves its update out, 2 goes on. `clip_norm` 0 means no
+        clipping. The state's `steps` grows by those done before any signal's handler can run. Between two steps it ends
+        with `interrupted` where `aefast.interrupts.pending()`: who counts more than `steps` holds signals back until that
+        is done.
         """
 
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:

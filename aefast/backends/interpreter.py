@@ -41,27 +41,25 @@ class InterpretedProgram:
         The most threads of the BLAS behind NumPy's products; see `aefast.threads`.
     xp : module
         Whose arrays the state holds and the ops take: numpy, or one with its interface.
+    spaces : dict, optional
+        Of another program of the plan and state, to work in the same memory.
     """
 
     def __init__(
-        self, plan: Plan, state: State, ops: Any, n_threads: int | None = None, xp: Any = np
+        self,
+        plan: Plan,
+        state: State,
+        ops: Any,
+        n_threads: int | None = None,
+        xp: Any = np,
+        spaces: dict[str, Array] | None = None,
     ) -> None:
         self.plan = plan
         self._blas = AtMost(n_threads)
-        dtype = state.params.dtype
-        spaces = {
-            "params": state.params,
-            "grads": state.grads,
-            "arena": xp.zeros(plan.arena_size, dtype),
-            "stats": xp.zeros(plan.stats_size, np.float64),
-        }
-        spaces |= {f"slot{i}": slot for i, slot in enumerate(state.slots)}
-        if state.ema is not None:
-            spaces["ema"] = state.ema
-        self._spaces: dict[str, Array] = spaces
+        self._spaces = spaces or _spaces(plan, state, xp)
         self._ops, self._as_strided = ops, xp.lib.stride_tricks.as_strided
         self._steps = state.steps
-        self._bound: dict[int, tuple[list[_BoundCall], list[_BoundCall]]] = {}
+        self._bound: dict[int, tuple[list[BoundCall], list[BoundCall]]] = {}
         self._partials = [
             self._view(ref, plan.batch)
             for call in plan.calls
@@ -75,6 +73,7 @@ class InterpretedProgram:
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         with (
@@ -82,14 +81,14 @@ class InterpretedProgram:
             interrupts.DeferredSignals(),
             np.errstate(all="ignore"),
         ):  # what overflows is the policy's
-            outcome = self._run(feed, scalars, losses, nonfinite, clip_norm)
+            outcome = self._run(feed, batch or self.plan.batch, scalars, losses, nonfinite, clip_norm)
             self._steps[0] += outcome.steps_done
         return outcome
 
     @np.errstate(all="ignore")
     def run_phases(self, feed: Feed, start: int, stop: int, beta: float = 1.0) -> None:
         """See `aefast.backends.Program`."""
-        before, _ = self._calls(stop - start)
+        before, _ = self.calls_of(stop - start)
         values = {"beta": beta, **_batch_rows(feed, start, stop)}
         with self._blas:
             for call in before:
@@ -103,13 +102,13 @@ class InterpretedProgram:
     def _run(
         self,
         feed: Feed,
+        batch: int,
         scalars: NDArray[np.float64],
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
     ) -> Outcome:
-        batch = self.plan.batch
-        before, update = self._calls(batch)
+        before, update = self.calls_of(batch)
         loss = self._view(self.plan.buffers["loss"], batch)
         for call in (*before, *update):
             call.begin(feed)
@@ -136,11 +135,12 @@ class InterpretedProgram:
         norm = math.sqrt(sum(partial[0] for partial in self._partials))
         return min(1.0, clip_norm / (norm + 1e-6)) if norm == norm else norm
 
-    def _calls(self, batch: int) -> tuple[list[_BoundCall], list[_BoundCall]]:
+    def calls_of(self, batch: int) -> tuple[list[BoundCall], list[BoundCall]]:
+        """(before the update, update), bound to views for that many rows."""
         if batch not in self._bound:
             if batch > self.plan.batch:
                 raise ValueError(f"the plan holds {self.plan.batch} rows a batch, but got {batch}")
-            bound: tuple[list[_BoundCall], list[_BoundCall]] = ([], [])
+            bound: tuple[list[BoundCall], list[BoundCall]] = ([], [])
             for phase in self.plan.phases:
                 bound[phase.kind == "update"].extend(self._bind(call, batch) for call in phase.calls)
             while len(self._bound) >= BOUND:
@@ -148,9 +148,12 @@ class InterpretedProgram:
             self._bound[batch] = bound
         return self._bound[batch]
 
-    def _bind(self, call: Call, batch: int) -> _BoundCall:
+    def _bind(self, call: Call, batch: int) -> BoundCall:
         views = {name: None if ref is None else self._view(ref, batch) for name, ref in call.args.items()}
-        return _BoundCall(getattr(self._ops, call.op), {**views, **call.attrs})
+        fixed: dict[str, Any] = {**views, **call.attrs}
+        if call.geometry is not None:
+            fixed["geometry"] = call.geometry
+        return BoundCall(getattr(self._ops, call.op), fixed)
 
     def _view(self, ref: Ref, batch: int) -> Array:
         """A matrix, or a vector (n,) where the ref has one row and isn't a matrix of batch rows or weights."""
@@ -164,7 +167,19 @@ class InterpretedProgram:
         return view
 
 
-class _BoundCall:
+def _spaces(plan: Plan, state: State, xp: Any) -> dict[str, Array]:
+    """By name, the memory that refs lie in."""
+    spaces = {
+        "params": state.params,
+        "grads": state.grads,
+        "arena": xp.zeros(plan.arena_size, state.params.dtype),
+        "stats": xp.zeros(plan.stats_size, np.float64),
+    }
+    spaces |= {f"slot{i}": slot for i, slot in enumerate(state.slots)}
+    return spaces if state.ema is None else {**spaces, "ema": state.ema}
+
+
+class BoundCall:
     """One op with its buffers, by position; what changes from run to run or from step to step is filled in there."""
 
     def __init__(self, function: Callable[..., None], fixed: dict[str, Any]) -> None:
@@ -180,10 +195,12 @@ class _BoundCall:
         self.step_args = [(names.index(name), name) for name in missing if name in STEP_ARGS]
 
     def begin(self, feed: Feed) -> None:
+        """Takes what a run reads."""
         for place, read in self.feed_args:
             self.arguments[place] = read(feed)
 
     def run(self, step: dict[str, Any]) -> None:
+        """Calls the op with a step's values."""
         arguments = self.arguments
         for place, name in self.step_args:
             arguments[place] = step[name]

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("apply", "each row's reconstruction error: large is unusual"),
     "sample": ("apply", "new rows, out of a variational model"),
     "info": ("info", "what runs on this machine; or what a model file holds"),
-    "demo": ("demo", "train four autoencoders on real images, with pictures"),
+    "demo": ("demo", "train autoencoders on real images, with pictures"),
     "bench": ("bench", "check and time the kernels on this machine"),
 }
 EXAMPLES = """\

@@ -6,12 +6,9 @@ import argparse
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aefast.cli import sources
-from aefast.data.scaling import blocks
 
-Array = NDArray[Any]
 SCORE = """\
 Write each row's reconstruction_error: the loss of its reconstruction in scaled space, as the model was trained on it.
 Large is unusual. It is minus the model's score_samples.
@@ -63,15 +60,18 @@ def transform(arguments: argparse.Namespace) -> None:
 def reconstruct(arguments: argparse.Namespace) -> None:
     """The reconstructions."""
     model, X, names = _inputs(arguments)
-    sources.write(arguments.out, model.reconstruct(X), names, "reconstructions")
+    R = model.reconstruct(X)
+    sources.write(arguments.out, R.reshape(len(R), -1), names, "reconstructions")
 
 
 def score(arguments: argparse.Namespace) -> None:
     """The errors."""
+    from aefast.estimators import elements
+
     model, X, _ = _inputs(arguments)
     scores = -model.score_samples(X)
     if model.variational:
-        columns = np.column_stack((mean_code_errors(model, X), scores))
+        columns = np.column_stack((elements.row_losses(model, X), scores))
         sources.write(arguments.out, columns, ["reconstruction_error", "negative_elbo"], "scores")
     else:
         sources.write(arguments.out, scores[:, None], ["reconstruction_error"], "scores")
@@ -84,10 +84,10 @@ def sample(arguments: argparse.Namespace) -> None:
     if not model.variational:
         raise ValueError(
             f"{arguments.model} holds a model of the class {type(model).__name__}, which can't make up rows; "
-            "a model of `aefast fit --model vae` can"
+            "a model of `aefast fit --model vae` can, or of `--model conv --variational`"
         )
     rows = model.sample(arguments.n, random_state=arguments.seed)
-    sources.write(arguments.out, rows, _feature_names(model), "samples")
+    sources.write(arguments.out, rows.reshape(len(rows), -1), _feature_names(model), "samples")
 
 
 def load(arguments: argparse.Namespace) -> Any:
@@ -95,24 +95,6 @@ def load(arguments: argparse.Namespace) -> Any:
     from aefast.io import load as load_model
 
     return load_model(arguments.model, backend=arguments.backend)
-
-
-def mean_code_errors(model: Any, X: Any) -> Array:
-    """(n,) loss per row of decoder(mean of the code), in scaled space, by the model's loss and reduction."""
-    from aefast import losses
-
-    row = losses.get(model.loss)
-    factor = losses.element_scale(model.reduction, model.n_features_in_)
-    errors = np.empty(X.shape[0], model.transform(X[:1]).dtype)
-    for part in blocks(*X.shape):
-        block = X[part].toarray() if hasattr(X, "tocsr") else X[part]
-        r, t = (model.scaling_.forward(values) for values in (model.reconstruct(block), block))
-        if row.on_logits:
-            # A sigmoid that has been rounded to 0 or 1 was within a float32's half step of it.
-            r = np.clip(r, 2.0**-25, 1 - 2.0**-25)
-            r = np.log(r) - np.log1p(-r)
-        errors[part] = factor * row.value(r, t).sum(axis=1)
-    return errors
 
 
 def _configure(parser: argparse.ArgumentParser, description: str, command: Any) -> None:

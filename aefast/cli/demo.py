@@ -42,7 +42,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Train four autoencoders on real images and leave models, a table and pictures in a folder."""
+    """Train dense and convolutional autoencoders on real images and leave models, a table and pictures in a folder."""
     from aefast.demo import run
 
     run(

@@ -20,6 +20,7 @@ Train a model on the rows of DATA and write it to a file.
 
   aefast fit measurements.csv -o model.safetensors --n-components 8 --epochs 100
   aefast fit mnist -o vae.safetensors --model vae --n-components 16 --hidden-layer-sizes 256,64 --loss bce
+  aefast fit photographs/ -o conv.safetensors --model conv --channels 32,64 --n-components 32
 
 Ctrl-C ends the training early: the model is saved as far as it has come."""
 
@@ -64,6 +65,8 @@ def fit(arguments: argparse.Namespace) -> int:
             )
     if data.pixels and chosen.get("scaling", "auto") == "auto":
         chosen["scaling"] = "pixel"
+    image = arguments.model == "conv"
+    X = data.images if image and "image_shape" not in chosen else data.X
     show = arguments.verbose or (sys.stderr.isatty() and not arguments.quiet)
     model = flags.MODELS[arguments.model](**chosen, verbose=int(show))
     began, ended = time.perf_counter(), None
@@ -71,7 +74,7 @@ def fit(arguments: argparse.Namespace) -> int:
         callbacks = _loggers(arguments.log, stack)
         try:
             with sources.sparse_is_input(data.X):
-                model.fit(data.X, X_val=X_val, callbacks=callbacks)
+                model.fit(X, X_val=X_val, callbacks=callbacks)
         except (KeyboardInterrupt, NonFiniteError, OSError) as error:
             if not hasattr(model, "trainer_"):  # nothing was learned
                 raise

@@ -18,10 +18,12 @@ MODELS: dict[str, type[Any]] = {
     "denoising": estimators.DenoisingAutoencoder,
     "sparse": estimators.SparseAutoencoder,
     "vae": estimators.VariationalAutoencoder,
+    "conv": estimators.ConvAutoencoder,
 }
-ALIASES = {"variational": "vae"}
+ALIASES = {"variational": "vae", "convolutional": "conv"}
 # Parameters that another flag or the command itself decides.
 LEFT_OUT = frozenset({"verbose", "warm_start"})
+NONE = "None"
 RENAMED = {"random_state": "seed"}
 
 
@@ -32,17 +34,29 @@ def _of(names: Any) -> str:
 # What a flag is for, by heading. A parameter without a line here has a flag all the same.
 HELP: dict[str, dict[str, str]] = {
     "sizes and activations": {
-        "n_components": "width of the code",
+        "n_components": "width of the code; none: the last map is it",
         "hidden_layer_sizes": "widths from input to code, such as 256,64; none for no hidden layer",
         "activation": f"of hidden layers: {_of(activations.NAMES)}",
         "latent_activation": "of the code: one of the same",
         "output_activation": "of the reconstruction: one of the same; auto: sigmoid for bce, else identity",
         "tied_weights": "the decoder's weights are the encoder's, transposed",
     },
+    "images": {
+        "image_shape": "C,H,W or H,W; auto: that of DATA, of rows a square grey image; signal: one-dimensional",
+        "channels": "of each convolution's map, such as 32,64",
+        "kernel_size": "of the convolutions: N or Y,X",
+        "stride": "of the convolutions, or of the pooling",
+        "padding": "same, valid, or pixels",
+        "decoder": "transpose: transposed convolutions; resize: upsampling and convolutions",
+        "pooling": "max, average or none: what makes the maps smaller in place of the stride",
+        "layout": "order of DATA's axes: channels_first or channels_last",
+        "variational": "a Gaussian code, as of vae",
+    },
     "loss and penalties": {
         "loss": _of(losses.NAMES),
         "reduction": "mean over the features, or their sum",
-        "scaling": "standard, minmax, pixel (x / 255) or none; auto: pixel for images, none for bce, else standard",
+        "scaling": "standard, minmax, global (all values alike), pixel (x / 255) or none; auto: pixel for images, none for "
+        "bce, else standard",
         "corruption": f"noise on the input: {_of(regularizers.CORRUPTIONS)} or none",
         "corruption_level": "its standard deviation or probability, in scaled space",
         "sparsity": f"penalty on the code: {_of(regularizers.PENALTIES)} or none",
@@ -99,7 +113,9 @@ class Flag:
         try:
             if self.name == "random_state":
                 value is None or parameters.seed_of(value)
-            elif self.name in parameters.RULES:
+            elif (
+                value is not None and self.name in parameters.RULES
+            ):  # which model takes None, its own rule says
                 parameters.RULES[self.name](self.name, value)
         except (TypeError, ValueError) as error:
             raise argparse.ArgumentTypeError(str(error)) from None
@@ -129,7 +145,10 @@ def flags() -> dict[str, Flag]:
     for model, kind in MODELS.items():
         for name, parameter in inspect.signature(kind).parameters.items():
             if name not in LEFT_OUT:
-                flag = found.setdefault(name, Flag(name, {}, str(parameter.annotation)))
+                annotation = str(parameter.annotation)
+                flag = found.setdefault(name, Flag(name, {}, annotation))
+                if NONE in annotation.split(" | ") and NONE not in flag.annotation:
+                    flag = found[name] = Flag(name, flag.defaults, f"{flag.annotation} | {NONE}")
                 flag.defaults[model] = parameter.default
     return found
 
@@ -161,6 +180,10 @@ def chosen(arguments: argparse.Namespace, model: str) -> dict[str, Any]:
             raise ValueError(
                 f"the model {model} takes no {flag.option}; models that do: {_of(flag.defaults)} (--model)"
             )
+    try:
+        MODELS[model](**given)._check_parameters()
+    except TypeError as error:  # of a value that another model takes
+        raise ValueError(f"the model {model}: {error}") from None
     return given
 
 
@@ -178,6 +201,8 @@ def _value(text: str, annotation: str) -> Any:
     if "Sequence" in annotation:
         if word.lower() in ("", "none", "()"):
             return ()
+        if word[0].isdigit() and "," not in word and "int" in annotation.partition("Sequence")[0]:
+            return _number(word)
         if word[0].isdigit() or "," in word:
             return tuple(_number(part.strip()) for part in word.strip("()").rstrip(",").split(","))
         return word

@@ -56,7 +56,7 @@ def about_model(path: Path) -> None:
     print(f"sizes: {sizes(model)}; the code has {model.n_components_}")
     print(f"weights: {n:,} numbers, {model.dtype}")
     print(f"parameters: {_settings(model)}")
-    print(f"scaling: {scaling(model)}; loss: {model.loss}, {model.reduction} over the features")
+    print(f"scaling: {scaling(model)}; loss: {model.loss}, {trainer.settings.reduction} over the features")
     print(f"training: {_training(model)}")
     names = list(getattr(model, "feature_names_in_", ()))
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
@@ -66,8 +66,20 @@ def about_model(path: Path) -> None:
 
 def sizes(model: Any) -> str:
     """Widths from input to output."""
+    topology = model.trainer_.topology
+    first = topology.layers[0]
+    if first.in_shape is not None:
+        outputs = [layer.out_shape or layer.n_out for layer in topology.layers]
+        if topology.variational:  # its layer puts out means and variances
+            outputs[topology.n_encoder - 1] = topology.n_components
+        return "-".join(map(_size, (first.in_shape, *outputs)))
     d, hidden, code = model.n_features_in_, model.hidden_layer_sizes_, model.n_components_
     return "-".join(map(str, (d, *hidden, code, *hidden[::-1], d)))
+
+
+def _size(shape: int | tuple[int, int, int]) -> str:
+    """A width, or height x width x channels."""
+    return str(shape) if isinstance(shape, int) else "x".join(map(str, shape))
 
 
 def scaling(model: Any) -> str:
@@ -75,7 +87,7 @@ def scaling(model: Any) -> str:
     found = model.scaling_
     if found.shift is None:
         return "none" if found.factor == 1.0 else "pixel"
-    return "standard" if model.scaling == "auto" else str(model.scaling)
+    return str(model.auto_scaling if model.scaling == "auto" else model.scaling)
 
 
 def _alias(trainer: Any, name: str) -> bool:

@@ -60,4 +60,9 @@ def read_images(folder: Path) -> Rows:
             raise ValueError(f"{path} isn't a whole image: {error}") from None
         row[...] = pixels if grey else pixels.transpose(2, 0, 1)
     shape = f"{size[0]} x {size[1]} pixels, {'grey' if grey else 'RGB'}"
-    return Rows(X.reshape(len(paths), -1), pixels=True, notes=(f"{len(paths)} images of {shape}",))
+    return Rows(
+        X.reshape(len(paths), -1),
+        pixels=True,
+        notes=(f"{len(paths)} images of {shape}",),
+        axes=(channels, size[1], size[0]),
+    )

@@ -2,7 +2,7 @@
 
 | source | rows |
 |---|---|
-| `rows.npy` | a 2-D array, memory-mapped |
+| `rows.npy` | an array (n, features), or of images, of three or four axes; memory-mapped |
 | `rows.npz`, `rows.npz:name` | the first 2-D array, or the one of that name; SciPy's sparse .npz: a CSR matrix |
 | `rows.csv`, `rows.csv.gz`, `rows.tsv` | numbers, with or without a header (`csv_text`) |
 | `rows.parquet` | numeric and boolean columns; needs pyarrow |
@@ -15,7 +15,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,20 @@ class Rows:
         Whether X holds images' bytes, 0..255.
     notes : tuple of str
         What a reader should hear about how the source was understood.
+    axes : tuple of int or None
+        The shape of the image that a row holds, as the source has it.
     """
 
     X: Any
     names: tuple[str, ...] | None = None
     pixels: bool = False
     notes: tuple[str, ...] = ()
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def images(self) -> Any:
+        """X in the shape of its images, (n, *axes), where the source has one; a view."""
+        return self.X if self.axes is None else self.X.reshape(len(self.X), *self.axes)
 
 
 def read(source: str, selection: Selection | None = None) -> Rows:
@@ -58,7 +66,7 @@ def read(source: str, selection: Selection | None = None) -> Rows:
     ModuleNotFoundError where a package is missing.
     """
     selection = selection or Selection()
-    rows = _reader(source)(selection)
+    rows = _flat(_reader(source)(selection), source, selection)
     if not hasattr(rows.X, "tocsr"):
         _check(rows.X, source)
     return rows
@@ -114,11 +122,12 @@ def _named(name: str, part: str, selection: Selection) -> Rows:
         if name in data.NAMES:
             images = data.load(name)
             X, names, pixels = images.X_test if part == "test" else images.X_train, None, True
+            axes = images.image_shape
         else:
             if part:
                 raise ValueError(f"{name} isn't split; name it without :{part}")
             table = data.load_table(name)
-            X, names, pixels = table.X, tuple(table.feature_names), False
+            X, names, pixels, axes = table.X, tuple(table.feature_names), False, None
     wanted = selection.of(names, X.shape[1], name)
     whole = wanted == list(range(X.shape[1]))
     return Rows(
@@ -126,6 +135,7 @@ def _named(name: str, part: str, selection: Selection) -> Rows:
         None if names is None else tuple(names[i] for i in wanted),
         pixels,
         (*(str(note.message) for note in notes), *selection.note(names, name)),
+        axes if whole else None,
     )
 
 
@@ -232,13 +242,22 @@ def _columns(X: NDArray[Any], selection: Selection, source: object) -> NDArray[A
     return left
 
 
+def _flat(rows: Rows, source: str, selection: Selection) -> Rows:
+    """Images of three or four axes as rows."""
+    X = rows.X
+    if hasattr(X, "tocsr") or X.ndim not in (3, 4) or 0 in X.shape:
+        return rows
+    if selection.drop:
+        raise ValueError(f"{source} holds images of shape {X.shape[1:]}, which have no columns to drop")
+    return replace(rows, X=X.reshape(len(X), -1), axes=X.shape[1:])
+
+
 def _check(X: NDArray[Any], source: str) -> None:
     if X.dtype.kind not in "fiub":
         raise ValueError(f"{source} holds {X.dtype} values, but numbers were expected; convert it first")
     if X.ndim != 2:
-        hint = "; save X.reshape(len(X), -1) instead" if X.ndim > 2 else ""
         raise ValueError(
-            f"{source} has shape {X.shape}, but two dimensions (rows, features) were expected{hint}"
+            f"{source} has shape {X.shape}, but two dimensions (rows, features) were expected, or three or four of images"
         )
     if 0 in X.shape:
         raise ValueError(

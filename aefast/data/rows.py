@@ -16,6 +16,16 @@ NUMERIC_KINDS = "fiub"
 SMALLEST, LARGEST = 1e-100, 1e100
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """ValueError for an array of numpy.ma with masked entries: what lies below a mask would be read as if it were data."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        n = np.count_nonzero(value.mask)
+        raise ValueError(
+            f"{name} has {n} masked {'entry' if n == 1 else 'entries'}, and masks are not heeded; drop their rows, or fill or "
+            f"impute them first ({name}.filled(value), sklearn.impute)"
+        )
+
+
 def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
     """X as a 2-D array (n, d) of a float, integer or boolean dtype; a view where X is an array.
 
@@ -24,6 +34,7 @@ def as_rows(X: Any, n_features: int | None = None, *, what: str = "X") -> Any:
     Raises TypeError for what isn't numeric, ValueError for other than two dimensions, no rows, or a width that isn't
     `n_features`.
     """
+    refuse_masked(what, X)
     if hasattr(X, "tocsr"):
         X = SparseRows.from_scipy(X, what)
     rows = X if isinstance(X, SparseRows) else np.asarray(X)
@@ -88,6 +99,7 @@ def as_feature_weight(feature_weight: Any, d: int) -> NDArray[np.float64] | None
 
 def _reals(name: str, value: Any) -> NDArray[np.float64]:
     """Contiguous float64 of the value's shape; TypeError for what isn't real numbers."""
+    refuse_masked(name, value)
     came = type(value).__name__
     if not hasattr(value, "tocsr"):  # NumPy would make one object of a sparse matrix
         try:

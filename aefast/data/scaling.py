@@ -45,7 +45,8 @@ class Scaling:
         """The scaling named `kind`, with statistics of X (n, d), any numeric dtype and strides.
 
         "standard": mean 0, variance 1 (rows weighted by sample_weight). "minmax": each feature to [0, 1]
-        (rows of weight 0 left out). "pixel": x / 255. None: as it is. A constant feature is only shifted.
+        (rows of weight 0 left out). "global": mean 0, variance 1 of all values together, for images. "pixel": x / 255.
+        None: as it is. A constant feature is only shifted.
         """
         if kind is None:
             return cls()
@@ -140,8 +141,22 @@ def _minmax(X: NDArray[Any], weight: F64 | None) -> Scaling:
     return Scaling(shift=low, scale=np.where(span > tiny, 1.0 / np.maximum(span, tiny), 1.0))
 
 
+def _global(X: NDArray[Any], weight: F64 | None) -> Scaling:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = mean_and_variance(X, weight)
+        # The columns weigh alike: what lies between their means comes on top of what lies within them.
+        middle = float(mean.mean())
+        spread = float(variance.mean() + np.mean((mean - middle) ** 2))
+    _check_range(X, mean + variance + spread)
+    noise = X.shape[0] * np.finfo(np.float64).eps
+    constant = spread <= noise * spread + (noise * middle) ** 2
+    d = X.shape[1]
+    return Scaling(shift=np.full(d, middle), scale=np.full(d, 1.0 if constant else 1.0 / np.sqrt(spread)))
+
+
 TABLE: dict[str, Callable[[NDArray[Any], F64 | None], Scaling]] = {
     "standard": _standard,
     "minmax": _minmax,
+    "global": _global,
     "pixel": lambda X, weight: Scaling(factor=PIXEL_FACTOR),
 }

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from aefast.estimators.autoencoder import Autoencoder
+from aefast.estimators.conv import ConvAutoencoder
 from aefast.estimators.denoising import DenoisingAutoencoder
 from aefast.estimators.sparse import SparseAutoencoder
 from aefast.estimators.variational import VariationalAutoencoder
 
-__all__ = ["Autoencoder", "DenoisingAutoencoder", "SparseAutoencoder", "VariationalAutoencoder"]
+__all__ = [
+    "Autoencoder",
+    "ConvAutoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+]

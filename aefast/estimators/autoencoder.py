@@ -34,11 +34,11 @@ class Autoencoder(BaseAutoencoder):
         Penalty on the code (see `SparseAutoencoder`), times sparsity_weight; rho is kl's target.
     loss : {"mse", "bce", "mae", "huber"}
         bce takes targets in [0, 1] and a sigmoid output.
-    reduction : {"mean", "sum"}
-        Over batch and features; or sum over features, mean over the batch.
-    scaling : {"auto", "standard", "minmax", "pixel", None}
-        auto: None for bce, else standard. pixel: x / 255. Loss, corruption and scores live in scaled space,
-        reconstructions in X's units.
+    reduction : {"mean", "sum", "auto"}
+        Over batch and features; or sum over features, mean over the batch. auto: sum for variational kinds, else mean.
+    scaling : {"auto", "standard", "minmax", "global", "pixel", None}
+        auto: None for bce, else standard. global: one mean and one deviation for all features. pixel: x / 255. Loss,
+        corruption and scores live in scaled space, reconstructions in X's units.
     optimizer : str or an `aefast.optim` dataclass
         "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "lion".
     learning_rate, schedule, warmup_steps : float or "auto", str, int

@@ -30,7 +30,7 @@ def lowest_where_nan(scores: Array) -> Array:
 
 
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe):  # type: ignore[misc]
-    """Base of the dense estimators; see `Autoencoder` for the parameters.
+    """Base of the estimators; see `Autoencoder` for the parameters.
 
     A subclass adds its parameters, and through `own_options` and the methods below what they mean.
     """
@@ -107,7 +107,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
     def partial_fit(self, X: ArrayLike, y: object = None, *, sample_weight: ArrayLike | None = None) -> Self:
         """One pass over X (n, d) in batches; the first call fixes sizes and scaling, later ones go on learning."""
         self._check_parameters()
-        rows = validation.rows(self, X)
+        rows = self._read(X)
         weight = as_weights(sample_weight, len(rows))
         data = Data(rows, weight)
         fresh = not hasattr(self, "trainer_")
@@ -169,7 +169,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
         save(self, path)
 
     def _check_parameters(self) -> None:
-        parameters.check(self.get_params(deep=False))
+        parameters.check(self.get_params(deep=False), self.own_rules)
 
     def _prepare(self, X: object, data: Data, fresh: bool, seed: int, *, whole_run: bool = True) -> None:
         """Checks what depends on the data, then sets (fresh) or keeps the learned attributes.
@@ -177,7 +177,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
         `whole_run`: these rows are all that there is, and the epochs are counted; not so in `partial_fit`.
         """
         if not fresh:
-            validation.match(self, X, reset=False)
+            self._match(X, data.X, reset=False)
             parameters.check_unchanged(self, self._fitted_parameters)
             self._check_targets(data, self.scaling_)
             trainer = self.trainer_
@@ -191,9 +191,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
             self._fitted_parameters = self.get_params(deep=False)
             return
         n, d = data.X.shape
-        n_components, sizes = self._widths(d)
-        topology = self._topology(d, n_components, sizes)
-        scaling = data.scaling(self._scaling_name())
+        topology = self._topology(X, d)
+        scaling = data.scaling(self._scaling_name(data.X))
         self._check_targets(data, scaling)
         batch = self._auto_batch(n, whole_run) if isinstance(self.batch_size, str) else int(self.batch_size)
         corruption = self._corruption(data.X)
@@ -206,8 +205,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
             weight_decay=self._decay(n, d, whole_run=whole_run),
             whole_run=whole_run,
         )
-        validation.match(self, X, reset=True)
-        self.n_components_, self.hidden_layer_sizes_ = n_components, sizes
+        self._match(X, data.X, reset=True)
+        self.n_components_, self.hidden_layer_sizes_ = topology.n_components, self._hidden_widths(d)
         self.scaling_, self.trainer_ = scaling, trainer
         self.loss_curve_, self.validation_loss_curve_, self.n_iter_ = [], [], 0
         self._fitted_parameters = self.get_params(deep=False)
@@ -223,10 +222,23 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Recipe)
             if data.X_val is not None:
                 validation.unit_interval(data.X_val, scaling, name="X_val")
 
+    def _read(self, X: Any, *, name: str = "X") -> Any:
+        """X as rows (n, d), checked; what an estimator takes besides tables is here."""
+        return validation.rows(self, X, name=name)
+
+    def _match(self, X: Any, rows: Any, *, reset: bool) -> None:
+        """Takes the features of X, whose rows are given, or holds them against those of fit."""
+        validation.match(self, X, reset=reset)
+
+    def _restore_shape(self, row_shape: list[int] | None) -> None:
+        """Takes what a file says of the shape of a row of X; only images have one."""
+        if row_shape is not None:
+            raise ValueError(f"a {type(self).__name__} has no row_shape")
+
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self, "trainer_")
-        rows = validation.rows(self, X)
-        validation.match(self, X, reset=False)
+        rows = self._read(X)
+        self._match(X, rows, reset=False)
         return rows
 
     def _targets(self, X: Any) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from aefast import activations, backends, checks, losses, optimizers, regularizers, schedules, threads
 from aefast.checks import Check, boolean, choice, integer, real
+from aefast.convolutional import DECODERS, LAYOUTS
 from aefast.data import scaling
+from aefast.estimators import images
+from aefast.layers import POOLS
 
 T = TypeVar("T")
 
@@ -41,6 +44,49 @@ def widths(name: str, value: Any) -> None:
         raise checks.wrong_type(f"{name} must be 'auto' or a tuple of widths such as (256, 64) or ()", value)
     for size in sizes:
         integer(1)(f"each of {name}", size)
+
+
+def sizes(name: str, value: Any, *, least: int = 0) -> None:
+    """A width or a sequence of at least so many."""
+    found = None if isinstance(value, str) else hidden_widths(value)
+    if found is None or len(found) < least:
+        raise checks.wrong_type(
+            f"{name} must be a tuple of sizes such as (32, 64){'' if least else ' or ()'}", value
+        )
+    for size in found:
+        integer(1)(f"each of {name}", size)
+
+
+def channels(name: str, value: Any) -> None:
+    """The number of channels of each convolution's map; one at least."""
+    sizes(name, value, least=1)
+
+
+def by_axis(name: str, value: Any) -> None:
+    """An integer of at least 1, or two of them: (y, x)."""
+    if isinstance(value, (tuple, list, np.ndarray)) and len(value) == 2:
+        for size in value:
+            integer(1)(f"each of {name}", size)
+    elif checks.is_integer(value):
+        integer(1)(name, value)
+    else:
+        raise checks.wrong_type(f"{name} must be an integer or a pair of them, (y, x)", value)
+
+
+def padding(name: str, value: Any) -> None:
+    """A word, a number of pixels for all sides, or (y, x), each a number or (before, after)."""
+    if isinstance(value, str):
+        choice(("same", "valid"))(name, value)
+        return
+    sides = value if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
+    flat = [n for side in sides for n in (side if isinstance(side, (tuple, list, np.ndarray)) else (side,))]
+    if len(sides) != 2 or len(flat) > 4 or not all(map(checks.is_integer, flat)):
+        raise checks.wrong_type(
+            f"{name} must be 'same', 'valid', a number of pixels, (y, x) or ((top, bottom), (left, right))",
+            value,
+        )
+    for pixels in flat:
+        integer(0)(f"each of {name}", pixels)
 
 
 def optimizer(name: str, value: Any) -> None:
@@ -101,8 +147,17 @@ RULES: dict[str, Check] = {
     "latent_activation": choice(activations.NAMES, extra=("auto",)),
     "output_activation": choice(activations.NAMES, extra=("auto",)),
     "tied_weights": boolean,
+    "image_shape": images.check_image_shape,
+    "channels": channels,
+    "kernel_size": by_axis,
+    "stride": by_axis,
+    "padding": padding,
+    "decoder": choice(DECODERS),
+    "pooling": choice(POOLS, none=True),
+    "layout": choice(LAYOUTS),
+    "variational": boolean,
     "loss": choice(losses.NAMES),
-    "reduction": choice(losses.REDUCTIONS),
+    "reduction": choice(losses.REDUCTIONS, extra=("auto",)),
     "scaling": choice(scaling.TABLE, none=True, extra=("auto",)),
     "corruption": choice(regularizers.CORRUPTIONS, none=True),
     "corruption_level": real(0.0),
@@ -135,11 +190,12 @@ RULES: dict[str, Check] = {
 }
 
 
-def check(parameters: dict[str, Any]) -> None:
-    """TypeError or ValueError for the first parameter that isn't what its row says."""
+def check(parameters: dict[str, Any], own: Mapping[str, Check] | None = None) -> None:
+    """TypeError or ValueError for the first parameter that isn't what its row, or its model kind's own, says."""
+    rules = {**RULES, **(own or {})}
     for name, value in parameters.items():
-        if name in RULES:
-            RULES[name](name, value)
+        if name in rules:
+            rules[name](name, value)
 
 
 # What a model that learns on can take up anew; everything else it was made from.
@@ -170,6 +226,11 @@ def _same(a: Any, b: Any) -> bool:
 def auto_components(n_features: int) -> int:
     """min(32, max(2, ceil(d/4)))."""
     return min(AUTO_COMPONENTS, max(2, math.ceil(n_features / 4)))
+
+
+def sparse_activation(penalty: str) -> str:
+    """The code's activation that fits a penalty: KL needs values in (0, 1)."""
+    return "sigmoid" if penalty == "kl" else "relu"
 
 
 def auto_hidden(n_features: int) -> tuple[int, ...]:

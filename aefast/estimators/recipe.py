@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from aefast import activations, optimizers
+from aefast.checks import Check
 from aefast.data.scaling import Scaling, column_range
 from aefast.estimators import parameters
 from aefast.regularizers import Corruption, Sparsity
@@ -15,9 +18,10 @@ from aefast.topology import Topology
 from aefast.trainer import Trainer
 
 Array = NDArray[Any]
-# salt_and_pepper's two extremes in scaled space; standard: two deviations. None: those of the data.
+# salt_and_pepper's two extremes in scaled space; standard and global: two deviations. None: those of the data.
 EXTREMES: dict[str | None, tuple[float, float]] = {
     "standard": (-2.0, 2.0),
+    "global": (-2.0, 2.0),
     "minmax": (0.0, 1.0),
     "pixel": (0.0, 1.0),
 }
@@ -29,7 +33,11 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
     A subclass adds its parameters, and through `own_options` and the methods below what they mean.
     """
 
-    variational: ClassVar[bool] = False
+    variational: bool = False
+    auto_scaling: ClassVar[str] = "standard"
+    """What scaling "auto" is for data that need one."""
+    own_rules: ClassVar[dict[str, Check]] = {}
+    """Where a parameter may be something else than `parameters.RULES` says."""
     own_options: ClassVar[tuple[str, ...]] = ()
     """Constructor parameters of the kind that the Trainer takes under the same names."""
 
@@ -45,11 +53,12 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
         whole_run: bool = False,
     ) -> Trainer:
         """An untrained Trainer with this estimator's settings; `whole_run`: the number of its epochs is known."""
-        same = "loss reduction optimizer warmup_steps clip_norm ema backend dtype n_threads shuffle"
+        same = "loss optimizer warmup_steps clip_norm ema backend dtype n_threads shuffle"
         options = {name: getattr(self, name) for name in (*same.split(), *self.own_options)}
         options["learning_rate"], options["schedule"] = self._rate(whole_run=whole_run)
         return Trainer(
             topology,
+            reduction=self._reduction(),
             scaling=scaling,
             corruption=corruption,
             sparsity=self._sparsity(),
@@ -59,22 +68,37 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
             **options,
         )
 
-    def _topology(self, n_features: int, n_components: int, hidden: tuple[int, ...]) -> Topology:
-        output = self.output_activation
+    def _topology(self, X: Any, n_features: int) -> Topology:
+        """The layers for rows of so many features, which X holds in the shape that `fit` got."""
+        hidden = self._hidden_widths(n_features)
+        return Topology.mlp(
+            (n_features, *hidden, self._code_width(n_features), *hidden[::-1], n_features),
+            activation=self.activation,
+            latent_activation=self._latent_activation(),
+            output_activation=self._output_activation(),
+            tied_weights=getattr(self, "tied_weights", False),
+            variational=self.variational,
+        )
+
+    def _cost(self, X: Any, n_features: int) -> float:
+        """Multiplications a row and epoch, but for a factor that is the same for all kinds."""
+        widths = (n_features, *self._hidden_widths(n_features), self._code_width(n_features))
+        return 2.0 * sum(map(math.prod, itertools.pairwise(widths)))
+
+    def _output_activation(self) -> str:
+        output: str = self.output_activation
         if output == "auto":
             output = "sigmoid" if self.loss == "bce" else "identity"
         if self.loss == "bce" and output != "sigmoid":
             raise ValueError(
                 f"loss='bce' needs output_activation='sigmoid' (or 'auto'), but it is {output!r}"
             )
-        return Topology.mlp(
-            (n_features, *hidden, n_components, *hidden[::-1], n_features),
-            activation=self.activation,
-            latent_activation=self._latent_activation(),
-            output_activation=output,
-            tied_weights=getattr(self, "tied_weights", False),
-            variational=self.variational,
-        )
+        return output
+
+    def _reduction(self) -> str:
+        if self.reduction == "auto":
+            return "sum" if self.variational else "mean"
+        return str(self.reduction)
 
     def _rate(self, *, whole_run: bool) -> tuple[float, str]:
         """The learning rate and the schedule."""
@@ -88,7 +112,7 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
             return float(self.weight_decay)
         if not whole_run:
             return 0.0
-        return parameters.auto_decay(n, d, self.reduction, optimizers.get(self.optimizer))
+        return parameters.auto_decay(n, d, self._reduction(), optimizers.get(self.optimizer))
 
     def _auto_batch(self, n: int, whole_run: bool) -> int:
         # Kullback-Leibler sparsity compares with the mean over a batch; a stream's pieces tell nothing about its length.
@@ -96,14 +120,15 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
             return min(parameters.AUTO_BATCH, n)
         return parameters.auto_batch(n)
 
-    def _widths(self, n_features: int) -> tuple[int, tuple[int, ...]]:
-        """The code's width and those of the hidden layers before it, for so many features."""
+    def _code_width(self, n_features: int) -> int:
+        """The code's width for so many features."""
         code = self.n_components
+        return self._auto_components(n_features) if isinstance(code, str) else int(code)
+
+    def _hidden_widths(self, n_features: int) -> tuple[int, ...]:
+        """The widths of the hidden layers before the code."""
         hidden = parameters.hidden_widths(self.hidden_layer_sizes)
-        return (
-            self._auto_components(n_features) if isinstance(code, str) else int(code),
-            parameters.auto_hidden(n_features) if hidden is None else tuple(int(h) for h in hidden),
-        )
+        return parameters.auto_hidden(n_features) if hidden is None else tuple(int(h) for h in hidden)
 
     def _auto_components(self, n_features: int) -> int:
         return parameters.auto_components(n_features)
@@ -112,16 +137,17 @@ class Recipe(BaseEstimator):  # type: ignore[misc]
         name: str = getattr(self, "latent_activation", "identity")
         return "identity" if name == "auto" else name
 
-    def _scaling_name(self) -> str | None:
+    def _scaling_name(self, X: Any) -> str | None:
+        """The scaling for rows X (n, d)."""
         if self.scaling == "auto":
-            return None if self.loss == "bce" else "standard"
+            return None if self.loss == "bce" else self.auto_scaling
         name: str | None = self.scaling
         return name
 
     def _corruption(self, X: Array) -> Corruption | None:
         if getattr(self, "corruption", None) is None:
             return None
-        extremes = EXTREMES.get(self._scaling_name())
+        extremes = EXTREMES.get(self._scaling_name(X))
         if extremes is None and self.corruption == "salt_and_pepper":
             low, high = column_range(X)
             extremes = float(low.min()), float(high.max())

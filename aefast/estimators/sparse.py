@@ -50,5 +50,5 @@ class SparseAutoencoder(Autoencoder):
 
     def _latent_activation(self) -> str:
         if self.latent_activation == "auto":
-            return "sigmoid" if self.sparsity == "kl" else "relu"
+            return parameters.sparse_activation(str(self.sparsity))
         return super()._latent_activation()

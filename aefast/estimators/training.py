@@ -46,13 +46,14 @@ class Data:
 
 def read(estimator: Any, X: Any, sample_weight: Any, X_val: Any) -> Data:
     """The arguments of `fit`, checked."""
-    rows = validation.rows(estimator, X)
+    rows = estimator._read(X)
     data = Data(rows, as_weights(sample_weight, len(rows)))
     if X_val is not None:
-        data.X_val = validation.rows(estimator, X_val, name="X_val")
+        data.X_val = estimator._read(X_val, name="X_val")
         if data.X_val.shape[1] != rows.shape[1]:
             raise ValueError(f"X_val has {data.X_val.shape[1]} features, but X has {rows.shape[1]}")
         validation.same_names(X, X_val)
+        validation.same_images(X, X_val)
     return data
 
 

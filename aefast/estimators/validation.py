@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.validation import _get_feature_names, check_array, validate_data
 
+from aefast.data.rows import refuse_masked
 from aefast.data.scaling import Scaling, blocks, column_range
 from aefast.data.sparse import SparseRows
 
@@ -17,29 +18,30 @@ Array = NDArray[Any]
 UNIT_SLACK = 1e-6
 
 
-def rows(estimator: Any, X: Any, *, name: str = "X") -> Any:
+def rows(estimator: Any, X: Any, *, name: str = "X", sparse: bool = True) -> Any:
     """X as a 2-D array (n, d) of a numeric dtype, all values finite; of its own dtype and memory where that is numeric.
 
-    Of sparse input, `SparseRows`.
+    Of sparse input, `SparseRows`; TypeError where `sparse` is false.
     Raises ValueError or TypeError for other shapes, strings, complex and empty input, NaN and infinity.
     """
+    refuse_masked(name, X)
     # check_array gives back a numeric matrix as it came, but takes longer than to encode a few rows.
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind not in "fiu" or 0 in X.shape:
         X = check_array(
             X,
-            accept_sparse="csr",
+            accept_sparse="csr" if sparse else False,
             dtype="numeric",
             ensure_all_finite=False,
             input_name=name,
             estimator=estimator,
         )
     if issparse(X):
-        sparse = SparseRows.from_scipy(X, name)
-        bad = np.flatnonzero(~np.isfinite(sparse.values))
+        csr = SparseRows.from_scipy(X, name)
+        bad = np.flatnonzero(~np.isfinite(csr.values))
         if len(bad):
-            row = np.searchsorted(sparse.indptr, bad[0], side="right") - 1
-            raise _not_finite(name, sparse.values[bad[0]], int(row), int(sparse.indices[bad[0]]))
-        return sparse
+            row = np.searchsorted(csr.indptr, bad[0], side="right") - 1
+            raise _not_finite(name, csr.values[bad[0]], int(row), int(csr.indices[bad[0]]))
+        return csr
     if X.dtype == np.bool_:
         X = X.view(np.uint8)
     if X.dtype.kind not in "fiu":
@@ -69,6 +71,13 @@ def same_names(X: Any, X_val: Any) -> None:
             f"X_val must have the columns of X in the same order, but its column {first} is {others[first]!r}, "
             f"not {names[first]!r}; use X_val[X.columns]"
         )
+
+
+def same_images(X: Any, X_val: Any) -> None:
+    """ValueError where both hold images, and others or in another order of axes."""
+    shapes = [getattr(x, "shape", ())[1:] for x in (X, X_val)]
+    if min(map(len, shapes)) > 1 and shapes[0] != shapes[1]:
+        raise ValueError(f"X_val must hold images of X's shape {shapes[0]}, but they have {shapes[1]}")
 
 
 def code_rows(estimator: Any, Z: Any, n_components: int) -> Any:

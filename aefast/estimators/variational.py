@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
-
-from aefast import random
-from aefast.checks import integer
-from aefast.estimators import likelihood, parameters
-from aefast.estimators.base import BaseAutoencoder, lowest_where_nan
+from aefast.estimators.generative import GenerativeAutoencoder
 from aefast.optimizers import Optimizer
 
 
-class VariationalAutoencoder(BaseAutoencoder):
+class VariationalAutoencoder(GenerativeAutoencoder):
     """A Gaussian code and a generative model, p(z) = N(0, I), p(x|z) = decoder(z) (Kingma & Welling 2014).
 
     q(z|x) = N(mu, diag exp(logvar)), [mu | logvar] = encoder(x), logvar at most 10; z = mu + exp(logvar/2) * normal.
@@ -37,7 +31,6 @@ class VariationalAutoencoder(BaseAutoencoder):
     """
 
     variational = True
-    own_options = ("beta", "kl_warmup_epochs", "free_bits")
 
     def __init__(
         self,
@@ -103,43 +96,3 @@ class VariationalAutoencoder(BaseAutoencoder):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
-
-    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> NDArray[Any]:
-        """(n_samples, d) new rows in X's units: the decoder's mean for codes drawn from N(0, I).
-
-        Without random_state the model's own seed draws, so that the same call gives the same rows.
-        """
-        integer(1)("n_samples", n_samples)
-        check_is_fitted(self, "trainer_")
-        seed = self.trainer_.seed if random_state is None else parameters.seed_of(random_state)
-        stream = random.stream_word(random.STREAM_SAMPLE)
-        return self.inverse_transform(random.normals(seed, range(n_samples), self.n_components_, 0, stream))
-
-    def elbo(self, X: ArrayLike, n_samples: int = 1) -> NDArray[Any]:
-        """(n,) evidence lower bound of each row of X (n, d) in nats, in scaled space; the KL term in closed form.
-
-        E_q[log p(x|z)] is the mean over n_samples draws. ValueError for loss="huber", which has no likelihood.
-        """
-        integer(1)("n_samples", n_samples)
-        rows = self._targets(X)
-        return self.trainer_.elbo(rows, n_samples)
-
-    def log_likelihood(self, X: ArrayLike, n_importance_samples: int = 100) -> NDArray[Any]:
-        """(n,) estimate of log p(x) of each row of X (n, d), nats: log mean_k p(x|z_k) p(z_k) / q(z_k|x), z_k from q.
-
-        At least the ELBO on average, and tighter with more samples (Burda, Grosse & Salakhutdinov 2016).
-        """
-        integer(1)("n_importance_samples", n_importance_samples)
-        rows = self._targets(X)
-        return likelihood.importance_weighted(self.trainer_, rows, n_importance_samples)
-
-    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        """(n,): the ELBO of each row of X (n, d), in nats. Higher is more normal."""
-        return lowest_where_nan(self.elbo(X))
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.reduction != "sum":
-            raise ValueError(
-                f"a VariationalAutoencoder's loss is the ELBO's: reduction must be 'sum', not {self.reduction!r}"
-            )

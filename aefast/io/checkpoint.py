@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from aefast.trainer import Trainer
 
 FORMAT = "aefast-checkpoint"
-VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +107,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         factor=None if scaling is None else scaling.factor,
         progress=Progress(**{f.name: getattr(trainer, f.name) for f in dataclasses.fields(Progress)}),
     )
-    container.write(path, FORMAT, VERSION, dataclasses.asdict(header), tensors)
+    container.write(path, FORMAT, headers.version(trainer.topology), headers.plain(header), tensors)
 
 
 def load(cls: type[Trainer], path: str | os.PathLike[str], backend: str | None) -> Trainer:
@@ -118,7 +117,7 @@ def load(cls: type[Trainer], path: str | os.PathLike[str], backend: str | None) 
     """
     if backend is not None and backend not in (*backends.NAMES, "auto"):
         raise unknown_name("backend", backend, ("auto", *backends.NAMES))
-    content, tensors = container.read(path, FORMAT, (VERSION,))
+    content, tensors = container.read(path, FORMAT, headers.VERSIONS)
     with container.blaming(path, FORMAT):
         return _restored(cls, headers.build(Header, content), tensors, backend)
 

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from aefast import checks
 from aefast.errors import CorruptFileError
 from aefast.io.files import replacing
 
@@ -93,10 +94,10 @@ def read(
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """The header and the tensors that `write` was given.
 
-    Raises FileNotFoundError where there is no file, OSError where it can't be read, CorruptFileError for one that isn't
-    what `write` wrote, is of another format, or of a version that isn't in `versions`.
+    Raises TypeError for what is no path, FileNotFoundError where there is no file, OSError where it can't be read,
+    CorruptFileError for one that isn't what `write` wrote, is of another format, or of a version that isn't in `versions`.
     """
-    if not Path(path).exists():
+    if not checks.file_path("path", path).exists():
         raise FileNotFoundError(f"there is no file {os.fspath(path)}")
     if not Path(path).is_file():
         raise CorruptFileError(path, "isn't a regular file; give the path of a .safetensors file")

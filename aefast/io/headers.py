@@ -13,11 +13,12 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast.topology import Topology
+from aefast.topology import Layer, Topology
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
 Dtypes = tuple[str, ...]
+VERSIONS = (2, 3)
 COUNT_LIMIT = 1 << 63
 
 
@@ -39,6 +40,17 @@ def build(cls: type[T], data: Any, what: str = "the header") -> T:
     return cls(**{name: _value(hints[name], value, f"{what}'s {name}") for name, value in data.items()})
 
 
+def plain(header: Any) -> dict[str, Any]:
+    """A header as `build` takes it: its fields, and its topology's own plain data."""
+    return {**dataclasses.asdict(header), "topology": header.topology.to_dict()}
+
+
+def version(topology: Topology) -> int:
+    """The first version of both formats that holds it: 3 brought layers other than dense ones."""
+    dense = all(isinstance(layer, Layer) for layer in topology.layers) and not topology.channels_first
+    return 2 if dense else 3
+
+
 def check_counts(**counts: int) -> None:
     """ValueError for one that isn't in [0, 2^63)."""
     for name, count in counts.items():
@@ -48,11 +60,7 @@ def check_counts(**counts: int) -> None:
 
 def parameter_shapes(topology: Topology) -> dict[str, Shape]:
     """The shape of every stored parameter."""
-    return {
-        name: (p.cols,) if p.vector else (p.rows, p.cols)
-        for name, p in topology.parameters.items()
-        if not p.alias
-    }
+    return {name: p.shape for name, p in topology.parameters.items() if not p.alias}
 
 
 def check_tensors(tensors: Mapping[str, NDArray[Any]], expected: Mapping[str, tuple[Shape, Dtypes]]) -> None:
@@ -82,6 +90,8 @@ def _value(hint: Any, value: Any, what: str) -> Any:
         return value
     if origin in (Union, types.UnionType):
         return _either(arguments, value, what)
+    if hint is Topology:  # whose layers are of several kinds
+        return Topology.from_dict(value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value, what)
     if origin in (list, tuple) and isinstance(value, list):

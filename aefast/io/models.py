@@ -21,7 +21,6 @@ from aefast.regularizers import Corruption
 from aefast.topology import Topology
 
 FORMAT = "aefast-model"
-VERSION = 2
 WEIGHTS = "parameters."
 
 
@@ -52,6 +51,7 @@ class Header:
     batch_size: int
     weight_decay: float
     epoch: int
+    row_shape: list[int] | None = None
 
     def __post_init__(self) -> None:
         learned, d = self.learned, self.topology.n_features
@@ -102,8 +102,12 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         batch_size=trainer.batch_size,
         weight_decay=trainer.settings.weight_decay,
         epoch=trainer.epoch,
+        row_shape=list(getattr(estimator, "row_shape_", ())) or None,
     )
-    container.write(path, FORMAT, VERSION, dataclasses.asdict(header), tensors)
+    content = headers.plain(header)
+    if header.row_shape is None:
+        del content["row_shape"]
+    container.write(path, FORMAT, headers.version(trainer.topology), content, tensors)
 
 
 def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
@@ -116,7 +120,7 @@ def load(path: str | os.PathLike[str], *, backend: str | None = None) -> Any:
         from aefast.estimators import parameters
 
         parameters.check({"backend": backend})  # an argument's fault isn't the file's
-    content, tensors = container.read(path, FORMAT, (VERSION,))
+    content, tensors = container.read(path, FORMAT, headers.VERSIONS)
     with container.blaming(path, FORMAT):
         return _restored(headers.build(Header, content), tensors, backend)
 
@@ -147,6 +151,7 @@ def _restored(header: Header, tensors: dict[str, NDArray[Any]], backend: str | N
         estimator.feature_names_in_ = np.array(header.feature_names, dtype=object)
     estimator.hidden_layer_sizes_ = tuple(header.hidden_layer_sizes)
     estimator.scaling_, estimator.trainer_ = scaling, trainer
+    estimator._restore_shape(header.row_shape)
     estimator._fitted_parameters = estimator.get_params(deep=False)
     return estimator
 

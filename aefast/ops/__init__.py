@@ -2,8 +2,9 @@
 
 Letters, here and everywhere: B batch, M fan-in, N fan-out, d features (the N of the last layer), L latents. Matrices are
 row-major; weights are (N, M) as in h = act(x Wᵀ + b); a transposed view serves as a tied weight. `delta` is the derivative
-of the loss by the pre-activation. Every backend's `ops` holds these names with outputs as arguments (the definitions are in
-`backends/numpy/ops.py`); the functions below check, allocate what isn't given as `out`, and call one backend.
+of the loss by the pre-activation. `conv.py` has the letters of images. Every backend's `ops` holds these names with outputs as
+arguments (the definitions are in `backends/numpy`: `ops.py`, `conv.py`, `images.py`); the functions below check, allocate
+what isn't given as `out`, and call one backend.
 
 All take `backend="auto"` (the first of cpu, numba, numpy that can) or a name, and compute in the dtype of their first
 array: float32, or float64 where the backend has it; products take `compute_dtype="bfloat16"` with float32 arrays. Arrays of
@@ -13,8 +14,17 @@ other dtypes are a TypeError, wrong shapes a ValueError. Inputs are never change
 from __future__ import annotations
 
 from aefast.ops.code import corrupt, gaussian_latent, gaussian_latent_backward, sparsity_penalty
+from aefast.ops.conv import conv2d_act, conv2d_dgrad, conv2d_loss, conv2d_loss_grad, conv2d_wgrad
+from aefast.ops.conv_transpose import (
+    conv_transpose2d_act,
+    conv_transpose2d_dgrad,
+    conv_transpose2d_loss,
+    conv_transpose2d_loss_grad,
+    conv_transpose2d_wgrad,
+)
 from aefast.ops.dense import linear_act, linear_dgrad, linear_loss, linear_loss_grad, linear_wgrad
 from aefast.ops.ends import gather, permutation, update
+from aefast.ops.pooling import pool2d, pool2d_dgrad, upsample2d, upsample2d_dgrad
 
 # What a backend must hold; each is defined in backends/numpy.
 NAMES: tuple[str, ...] = (
@@ -27,6 +37,21 @@ NAMES: tuple[str, ...] = (
     "linear_dgrad",
     "linear_wgrad",
     "bias_grad",
+    "conv2d_act",
+    "conv2d_loss_grad",
+    "conv2d_loss",
+    "conv2d_dgrad",
+    "conv2d_wgrad",
+    "conv_transpose2d_act",
+    "conv_transpose2d_loss_grad",
+    "conv_transpose2d_loss",
+    "conv_transpose2d_dgrad",
+    "conv_transpose2d_wgrad",
+    "pool2d",
+    "pool2d_dgrad",
+    "upsample2d",
+    "upsample2d_dgrad",
+    "transpose_rows",
     "gaussian_latent",
     "gaussian_latent_backward",
     "sparsity_penalty",
@@ -37,6 +62,16 @@ NAMES: tuple[str, ...] = (
 )
 __all__ = [
     "NAMES",
+    "conv2d_act",
+    "conv2d_dgrad",
+    "conv2d_loss",
+    "conv2d_loss_grad",
+    "conv2d_wgrad",
+    "conv_transpose2d_act",
+    "conv_transpose2d_dgrad",
+    "conv_transpose2d_loss",
+    "conv_transpose2d_loss_grad",
+    "conv_transpose2d_wgrad",
     "corrupt",
     "gather",
     "gaussian_latent",
@@ -47,6 +82,10 @@ __all__ = [
     "linear_loss_grad",
     "linear_wgrad",
     "permutation",
+    "pool2d",
+    "pool2d_dgrad",
     "sparsity_penalty",
     "update",
+    "upsample2d",
+    "upsample2d_dgrad",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import backends
+from aefast import activations, backends, losses
 from aefast.checks import choice, integer, seed, wrong_type
 from aefast.errors import BackendUnavailableError
 
@@ -88,6 +88,15 @@ def output(name: str, out: Array | None, shape: tuple[int, ...], dtype: np.dtype
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
     return out
+
+
+def check_loss(activation: str, loss: str) -> None:
+    """ValueError for names that don't exist, or a loss that doesn't work on this activation's output."""
+    act, row = activations.get(activation), losses.get(loss)
+    if row.on_logits and act.name != "sigmoid":
+        raise ValueError(
+            f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
+        )
 
 
 def noise_address(seed_value: Any, epoch: Any) -> None:

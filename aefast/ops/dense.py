@@ -11,7 +11,7 @@ import numpy as np
 
 from aefast import activations, losses
 from aefast.data.rows import as_feature_weight, as_rows, as_weights
-from aefast.ops.checks import Array, apart, check, group, implementation, output
+from aefast.ops.checks import Array, apart, check, check_loss, group, implementation, output
 
 
 def linear_act(
@@ -186,12 +186,8 @@ def _last_layer(
     feature_weight: Array | None,
     compute_dtype: str | None,
 ) -> tuple[Any, int, Array | None]:
-    act, row = activations.get(activation), losses.get(loss)
-    if row.on_logits and act.name != "sigmoid":
-        raise ValueError(
-            f"loss {loss!r} works on a sigmoid's logits: activation must be 'sigmoid', not {activation!r}"
-        )
-    ops = implementation(backend, op, h, act=act.name, loss=row.name, compute_dtype=compute_dtype)
+    check_loss(activation, loss)
+    ops = implementation(backend, op, h, act=activation, loss=loss, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), h.dtype)
     batch, _ = check("h", h, (None, m), h.dtype)
     check("b", b, (n,), h.dtype)

@@ -90,6 +90,10 @@ class Bounded(NDArrayOperatorsMixin):
         rounding = n * self._roundoff * np.abs(self.value).sum(axis=axis)
         return self._checked(self.value.sum(axis=axis), self.error.sum(axis=axis) + rounding)
 
+    def reshape(self, *shape: Any) -> Bounded:
+        """The same numbers in another shape."""
+        return self._like(self.value.reshape(*shape), self.error.reshape(*shape))
+
     def copy(self) -> Bounded:
         """A copy."""
         return self._like(self.value.copy(), self.error.copy())
@@ -172,7 +176,6 @@ def _subtract(a: Bounded, b: Bounded) -> Bounded:
 
 
 def _multiply(a: Bounded, b: Bounded) -> Bounded:
-    # No error times an infinite value is no error (0 * inf would be NaN).
     cross = (
         _product(np.abs(a.value), b.error) + _product(np.abs(b.value), a.error) + _product(a.error, b.error)
     )
@@ -180,7 +183,8 @@ def _multiply(a: Bounded, b: Bounded) -> Bounded:
 
 
 def _product(a: F64, error: F64) -> F64:
-    return np.where(error == 0.0, 0.0, a * error)
+    """No error times an infinite value is no error, zero times an error without bound is one (0 * inf would be NaN)."""
+    return np.where(error == 0.0, 0.0, np.where((a == 0.0) & np.isinf(error), np.inf, a * error))
 
 
 def _divide(a: Bounded, b: Bounded) -> Bounded:
@@ -191,18 +195,22 @@ def _divide(a: Bounded, b: Bounded) -> Bounded:
 
 
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
-    """Any order of summation, fused or not: gamma_n |a| |b| (Higham, eq. 3.13)."""
+    return bilinear(np.matmul, a, b, a.value.shape[-1])
+
+
+def bilinear(f: Callable[[F64, F64], F64], a: Bounded, b: Bounded, n: F64 | int) -> Bounded:
+    """Sums of n products each, any order of summation, fused or not: gamma_n |a| |b| (Higham, eq. 3.13)."""
     size_a, size_b = np.abs(a.value), np.abs(b.value)
-    n = a.value.shape[-1]
     unit = n * a._roundoff
-    magnitude = size_a @ size_b
-    carried = size_a @ b.error + a.error @ size_b + a.error @ b.error
+    magnitude = f(size_a, size_b)
+    exact = not (a.error.any() or b.error.any())
+    carried = 0.0 if exact else f(size_a, b.error) + f(a.error, size_b) + f(a.error, b.error)
     info = np.finfo(a.precision)
     # A partial sum may overflow where the whole one doesn't.
     error = np.where(
         magnitude >= float(info.max), np.inf, unit / (1 - unit) * magnitude + carried + n * float(info.tiny)
     )
-    return a._checked(a.value @ b.value, error)
+    return a._checked(f(a.value, b.value), error)
 
 
 def _square(a: Bounded) -> Bounded:

@@ -1,13 +1,13 @@
 """What a case is, and the shapes and kinds of numbers that cases are made of. `for_op` walks all tables of an op.
 
-Add an op: write a generator in `linear.py`, `noise.py` or `whole.py` and its line in `GENERATORS`. A new row of a table needs
-nothing here.
+Add an op: write a generator in `linear.py`, `conv.py`, `images.py`, `noise.py` or `whole.py` and its line in `GENERATORS`. A
+new row of a table needs nothing here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -50,9 +50,11 @@ class Case:
     given : dict
         Arrays (or SparseRows) that are passed as they are, whatever the precision: the data set, row numbers, weights of rows.
     attrs : dict
-        Numbers.
+        Numbers, and the geometry.
     transposed : set of str
         Arguments that lie in memory as their transpose.
+    packed : set of str
+        Arguments whose rows follow each other in every layout.
     exact : bool
         The same bits as the reference in that precision; otherwise within the reference's own error bound.
     extra_error : function(precision) -> {output: error}
@@ -66,9 +68,14 @@ class Case:
     given: dict[str, Any] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
     transposed: frozenset[str] = frozenset()
+    packed: frozenset[str] = frozenset()
     layout: Layout = LAYOUTS[0]
     exact: bool = False
     extra_error: Callable[[np.dtype[Any]], dict[str, Array]] | None = None
+
+    def layout_of(self, name: str) -> Layout:
+        """How that argument lies in memory."""
+        return replace(self.layout, padding=0) if name in self.packed else self.layout
 
     def __str__(self) -> str:
         return f"{self.op}[{self.label}, {self.layout.name}{', transposed' if self.transposed else ''}]"
@@ -159,9 +166,10 @@ Generator = Callable[[str], Iterator[Case]]
 
 
 def _registry() -> dict[str, tuple[tuple[str, ...], Generator]]:
-    from aefast.testing import linear, noise, whole
+    from aefast.testing import conv, images, linear, noise, whole
 
-    return {**linear.GENERATORS, **noise.GENERATORS, **whole.GENERATORS}
+    modules = linear, conv, images, noise, whole
+    return {op: generator for module in modules for op, generator in module.GENERATORS.items()}
 
 
 def ops() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+import aefast.testing.bounded_images  # noqa: F401 (the bounds of sums over windows)
 from aefast.testing.bounded import Bounded
 from aefast.testing.cases import Case, Output
 from aefast.testing.guards import Buffer
@@ -54,7 +55,7 @@ def check(ops: Any, case: Case, dtype: DTypeLike, reference: Any = None) -> Verd
     """
     memory = memory_dtype(dtype)
     inputs = {
-        name: None if x is None else Buffer(x, memory, case.layout, name in case.transposed)
+        name: None if x is None else Buffer(x, memory, case.layout_of(name), name in case.transposed)
         for name, x in case.inputs.items()
     }
     outputs = {name: _output(case, name, out, memory) for name, out in case.outputs.items()}
@@ -116,7 +117,7 @@ def _output(case: Case, name: str, out: Output, dtype: np.dtype[Any]) -> Buffer:
     if out.integer:
         return Buffer(np.full(out.shape, -1), np.int64)
     start = np.full(out.shape, np.nan) if out.start is None else out.start
-    return Buffer(start, np.float64 if out.wide else dtype, case.layout, name in case.transposed)
+    return Buffer(start, np.float64 if out.wide else dtype, case.layout_of(name), name in case.transposed)
 
 
 def _same(a: Array, b: Array | None) -> bool:

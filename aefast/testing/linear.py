@@ -103,7 +103,7 @@ def linear_loss(variant: str) -> Iterator[Case]:
 
 def _halved(variant: str) -> Iterator[tuple[int, Shape, Numbers]]:
     """There are many variants: each takes one half of the plain shapes, so that every shape is met by many."""
-    half = _loss_variants().index(variant) % 2
+    half = loss_variants().index(variant) % 2
     return (setting for setting in _settings() if setting[0] % 2 == half or setting[2] is not PLAIN)
 
 
@@ -171,23 +171,25 @@ def linear_wgrad(variant: str) -> Iterator[Case]:
 
 
 def bias_grad(variant: str) -> Iterator[Case]:
-    """Column sums, with and without partials."""
+    """Column sums, of a map with several pixels for each bias too; with and without partials."""
     for i, shape, kind in _settings():
         rng = rng_of("bias_grad", shape, kind.name)
         partials = i % 4 != 1
+        width = shape.n * (1 if variant == "columns" else min(shape.m, 9))
         yield Case(
             "bias_grad",
-            f"{shape}, {kind.name}",
+            f"{variant}, {shape}, {kind.name}",
             {"db": Output((shape.n,)), **({"partials": Output((2,), wide=True)} if partials else {})},
             {
-                "delta": _with_nan(normal(rng, (shape.b, shape.n), kind.x), kind),
+                "delta": _with_nan(normal(rng, (shape.b, width), kind.x), kind),
                 **({} if partials else {"partials": None}),
             },
             layout=shape.layout,
         )
 
 
-def _loss_variants() -> tuple[str, ...]:
+def loss_variants() -> tuple[str, ...]:
+    """Every activation with every loss that takes it, such as "sigmoid/bce"."""
     return tuple(
         f"{act}/{row.name}"
         for row in losses.TABLE
@@ -197,9 +199,9 @@ def _loss_variants() -> tuple[str, ...]:
 
 GENERATORS: dict[str, tuple[tuple[str, ...], Generator]] = {
     "linear_act": (activations.NAMES, linear_act),
-    "linear_loss_grad": (_loss_variants(), linear_loss_grad),
-    "linear_loss": (_loss_variants(), linear_loss),
+    "linear_loss_grad": (loss_variants(), linear_loss_grad),
+    "linear_loss": (loss_variants(), linear_loss),
     "linear_dgrad": (activations.NAMES, linear_dgrad),
     "linear_wgrad": (("write", "accumulate"), linear_wgrad),
-    "bias_grad": (("write",), bias_grad),
+    "bias_grad": (("columns", "pixels"), bias_grad),
 }

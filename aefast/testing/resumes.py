@@ -14,7 +14,7 @@ import numpy as np
 
 from aefast import Corruption, Sparsity, Topology, Trainer
 from aefast.callbacks import Callback
-from aefast.io import checkpoint, container
+from aefast.io import checkpoint, container, headers
 from aefast.testing.crashes import Rng, processes
 
 # A run long enough to be stopped while it computes more often than while it saves.
@@ -70,7 +70,7 @@ def train_on(path: Path, backend: str, began: Any = None, save_within: bool = Tr
 
 def digest(path: Path) -> str:
     """Of everything learned, the slots and averages included, and of the counters, as the file holds them."""
-    header, tensors = container.read(path, checkpoint.FORMAT, (checkpoint.VERSION,))
+    header, tensors = container.read(path, checkpoint.FORMAT, headers.VERSIONS)
     progress = header["progress"]
     found = hashlib.sha256(repr(progress).encode())
     for name in sorted(tensors):

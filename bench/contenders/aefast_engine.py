@@ -19,8 +19,27 @@ def arrays(trainer: aefast.Trainer) -> list[Any]:
     ]
 
 
+def topology_of(net: nets.Net | nets.ConvNet) -> aefast.Topology:
+    if isinstance(net, nets.Net):
+        return aefast.Topology.mlp(net.widths, latent_index=net.latent, **nets.KINDS[net.kind].topology)
+    return aefast.Topology.conv(
+        net.image,
+        channels=net.channels,
+        n_components=net.latent,
+        kernel_size=net.window.kernel,
+        stride=net.window.stride,
+        padding="same" if net.window.padding is None else net.window.padding,
+        activation="relu",
+        latent_activation="identity",
+        output_activation="sigmoid",
+        layout="channels_last",
+    )
+
+
 class Contender:
-    def __init__(self, net: nets.Net, x: Any, option: str, backend: str, dtype: str = "float32") -> None:
+    def __init__(
+        self, net: nets.Net | nets.ConvNet, x: Any, option: str, backend: str, dtype: str = "float32"
+    ) -> None:
         self.net, self.data, self.option = net, x, option
         self.backend, self.dtype = backend, dtype
         self.batches = [x[i : i + net.batch] for i in range(0, len(x), net.batch)]
@@ -29,9 +48,7 @@ class Contender:
         self.trainer = self.fresh()
 
     def fresh(self) -> aefast.Trainer:
-        kind = nets.KINDS[self.net.kind]
-        topology = aefast.Topology.mlp(self.net.widths, latent_index=self.net.latent, **kind.topology)
-        settings = dict(kind.trainer)
+        topology, settings = topology_of(self.net), dict(nets.KINDS[self.net.kind].trainer)
         if "corruption" in settings:
             settings["corruption"] = Corruption(*settings["corruption"])
         trainer = aefast.Trainer(

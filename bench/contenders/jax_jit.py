@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,19 +12,25 @@ import jaxlib
 import numpy as np
 
 from bench import nets
+from bench.contenders import jax_layers
+from bench.products import Product
 
 
-def _loss(params: Any, x: Any) -> Any:
+def _forward(products: Sequence[Product], rectified: Sequence[bool], params: Any, x: Any) -> Any:
     h = x
-    for w, b in params[:-1]:
-        h = jax.nn.relu(h @ w + b)
-    w, b = params[-1]
-    return jnp.mean((jax.nn.sigmoid(h @ w + b) - x) ** 2)
+    for product, relu, (w, b) in zip(products, rectified, params, strict=True):
+        h = jax_layers.forward(product, h, w, b)
+        if relu:
+            h = jax.nn.relu(h)
+    return jax.nn.sigmoid(h)
 
 
-def _step(state: Any, x: Any) -> tuple[Any, Any]:
+def _step(net: nets.Net | nets.ConvNet, state: Any, x: Any) -> tuple[Any, Any]:
+    def loss_of(params: Any) -> Any:
+        return jnp.mean((_forward(net.products, net.rectified, params, x) - x) ** 2)
+
     params, first, second, t = state
-    loss, grads = jax.value_and_grad(_loss)(params, x)
+    loss, grads = jax.value_and_grad(loss_of)(params)
     t = t + 1
     first = jax.tree.map(lambda m, g: nets.BETA1 * m + (1 - nets.BETA1) * g, first, grads)
     second = jax.tree.map(lambda v, g: nets.BETA2 * v + (1 - nets.BETA2) * g * g, second, grads)
@@ -37,19 +45,20 @@ def _step(state: Any, x: Any) -> tuple[Any, Any]:
 
 
 class Contender:
-    def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
+    def __init__(self, net: nets.Net | nets.ConvNet, x: Any, option: str, backend: str) -> None:
         self.net, self.option = net, option
-        x = x.reshape(net.n_batches, net.batch, net.widths[0])
+        x = x.reshape(net.n_batches, net.batch, *jax_layers.shape_of(net))
         # Batches on the device before the clock runs, one array each for the step, one stacked array for the
         # scan.
         self.batches = jnp.asarray(x) if option == "scan" else [jnp.asarray(batch) for batch in x]
-        self.step = jax.jit(_step, donate_argnums=0)
-        self.epoch = jax.jit(lambda state, xs: jax.lax.scan(_step, state, xs), donate_argnums=0)
+        step = functools.partial(_step, net)
+        self.step = jax.jit(step, donate_argnums=0)
+        self.epoch = jax.jit(lambda state, xs: jax.lax.scan(step, state, xs), donate_argnums=0)
         self.reset()
 
     def reset(self) -> None:
-        # Weights (M, N): the order in which XLA's CPU dot is fastest.
-        params = [(jnp.asarray(w.T.copy()), jnp.asarray(b)) for w, b in nets.initial(self.net)]
+        pairs = zip(self.net.products, nets.initial(self.net), strict=True)
+        params = [(jax_layers.to_jax(product, w), jnp.asarray(b)) for product, (w, b) in pairs]
         zeros = jax.tree.map(jnp.zeros_like, params)
         self.state = (params, zeros, jax.tree.map(jnp.zeros_like, params), jnp.float32(0))
 
@@ -65,7 +74,8 @@ class Contender:
             for batch in self.batches[:n]:
                 self.state, loss = self.step(self.state, batch)
                 losses.append(loss)
-        params = [(np.asarray(w).T.copy(), np.array(b)) for w, b in self.state[0]]
+        pairs = zip(self.net.products, self.state[0], strict=True)
+        params = [(jax_layers.from_jax(product, w), np.array(b)) for product, (w, b) in pairs]
         result = [float(loss) for loss in losses], params
         self.reset()
         return result

@@ -16,9 +16,9 @@ from bench.contenders import torch_eager
 
 
 class Contender(torch_eager.Contender):
-    def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
+    def __init__(self, net: nets.Net | nets.ConvNet, x: Any, option: str, backend: str) -> None:
         self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
-        super().__init__(net, x, "fused", backend)
+        super().__init__(net, x, "channels_last" if option == "channels_last" else "fused", backend)
         if option == "step":
             self._restart()
             self.compiled = torch.compile(self._whole_step, fullgraph=True)

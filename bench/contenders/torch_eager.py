@@ -8,36 +8,31 @@ from typing import Any
 import torch
 
 from bench import nets
+from bench.contenders import torch_layers
 
 
 class Contender:
-    def __init__(self, net: nets.Net, x: Any, option: str, backend: str) -> None:
+    def __init__(self, net: nets.Net | nets.ConvNet, x: Any, option: str, backend: str) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         self.net, self.option = net, option
-        self.batches = list(torch.from_numpy(x).split(net.batch))
-        self.model = self.model_of()
+        memory_format = torch.channels_last if option == "channels_last" else torch.contiguous_format
+        self.batches = torch_layers.batches(x, net, memory_format)
+        self.model = torch_layers.model_of(net, memory_format)
+        self.layers: list[Any] = torch_layers.linear(self.model)
         self.reset()
-
-    def model_of(self) -> torch.nn.Sequential:
-        modules: list[torch.nn.Module] = []
-        for m, n in self.net.layers:
-            modules += [torch.nn.Linear(m, n), torch.nn.ReLU()]
-        modules[-1] = torch.nn.Sigmoid()
-        return torch.nn.Sequential(*modules)
 
     def reset(self) -> None:
         """Initial weights into the same tensors, and a new optimizer."""
-        linear = [module for module in self.model if isinstance(module, torch.nn.Linear)]
-        for layer, (w, b) in zip(linear, nets.initial(self.net), strict=True):
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(w))
-                layer.bias.copy_(torch.from_numpy(b))
+        for layer, product, (w, b) in zip(
+            self.layers, self.net.products, nets.initial(self.net), strict=True
+        ):
+            torch_layers.put(layer, product, w, b)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             lr=nets.LEARNING_RATE,
             betas=(nets.BETA1, nets.BETA2),
             eps=nets.EPS,
-            fused=True if self.option == "fused" else None,
+            fused=None if self.option == "default" else True,
         )
 
     def versions(self) -> dict[str, str]:
@@ -55,8 +50,8 @@ class Contender:
 
     def check(self) -> tuple[list[float], list[tuple[Any, Any]]]:
         losses = [self._step(self.batches[i]).item() for i in range(self.net.n_check_steps)]
-        layers = [m for m in self.model if isinstance(m, torch.nn.Linear)]
-        params = [(m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy()) for m in layers]
+        pairs = zip(self.layers, self.net.products, strict=True)
+        params = [torch_layers.take(layer, product) for layer, product in pairs]
         self.reset()
         return losses, params
 

@@ -57,25 +57,28 @@ class Subject:
     fallback: str | None = None  # data used, and said to be, where none of the others is here
 
 
+def plain_loop(rate: float, batch: int, epochs: int, seed: int) -> dict[str, Any]:
+    """Of an estimator that trains like a plain loop: a constant Adam, every epoch."""
+    return {
+        "learning_rate": rate,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "batch_size": batch,
+        "epochs": epochs,
+        "n_iter_no_change": epochs + 1,
+        "random_state": seed,
+    }
+
+
 def autoencoder(*hidden: int, rate: float, batch: int, epochs: int, seed: int, **options: Any) -> Any:
-    """An `aefast.Autoencoder` that trains like a plain loop: hidden layers and the code, a constant Adam, every epoch."""
+    """An `aefast.Autoencoder` of hidden layers and the code in a `plain_loop`."""
     import aefast
 
-    return aefast.Autoencoder(
-        hidden[-1],
-        hidden_layer_sizes=hidden[:-1],
-        learning_rate=rate,
-        schedule="constant",
-        weight_decay=0.0,
-        batch_size=batch,
-        epochs=epochs,
-        n_iter_no_change=epochs + 1,
-        random_state=seed,
-        **options,
-    )
+    loop = plain_loop(rate, batch, epochs, seed)
+    return aefast.Autoencoder(hidden[-1], hidden_layer_sizes=hidden[:-1], **loop, **options)
 
 
 def subject(name: str) -> Subject:
-    from bench.fits import anomaly, images
+    from bench.fits import anomaly, conv_images, images
 
-    return {"pyod": anomaly.SUBJECT, "fashion": images.SUBJECT}[name]
+    return {"pyod": anomaly.SUBJECT, "fashion": images.SUBJECT, "fashion-conv": conv_images.SUBJECT}[name]

@@ -186,6 +186,21 @@ cpu::Scaling scaling(py::handle shift, py::handle scale, double factor, int64_t 
   return {optional_doubles("shift", shift, d), optional_doubles("scale", scale, d), factor};
 }
 
+cpu::Geometry geometry(const char* name, py::handle object) {
+  auto field = [&](const char* part) {
+    const py::object value = py::getattr(object, part, py::none());
+    if (!py::isinstance<py::int_>(value)) {
+      throw py::type_error(std::string(name) + " must be an aefast.geometry.Geometry, but " +
+                           std::string(py::str(py::type::handle_of(object).attr("__name__"))) + " has no integer " +
+                           part);
+    }
+    return value.cast<int64_t>();
+  };
+  return {field("height"),       field("width"),         field("channels"),     field("out_height"), field("out_width"),
+          field("out_channels"), field("kernel_height"), field("kernel_width"), field("stride_y"),   field("stride_x"),
+          field("pad_top"),      field("pad_left"),      field("dilation_y"),   field("dilation_x"), field("groups")};
+}
+
 int64_t length(const char* name, py::handle array) {
   if (!py::isinstance<py::array>(array)) {
     throw py::type_error(std::string(name) + " must be a NumPy array, but is " +

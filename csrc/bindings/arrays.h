@@ -38,6 +38,9 @@ cpu::Source source(const char* name, py::handle array);
 // shift and scale (d,) float64, both or neither, and a factor.
 cpu::Scaling scaling(py::handle shift, py::handle scale, double factor, int64_t d);
 
+// An aefast.geometry.Geometry, or whatever has its fields; not checked, but for being integers.
+cpu::Geometry geometry(const char* name, py::handle object);
+
 int64_t length(const char* name, py::handle array);  // of a 1-D array
 int code(const char* name, int value, int count);    // in [0, count), or ValueError
 

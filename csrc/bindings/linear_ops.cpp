@@ -86,13 +86,16 @@ void linear_wgrad(py::object delta, py::object a, py::object dw, py::object db, 
 }
 
 void bias_grad(py::object delta, py::object db, py::object partials) {
+  const int64_t n = length("db", db);
   const Matrix vdelta = rows_matrix("delta", delta, kAny, kAny);
-  float* vdb = floats("db", db, vdelta.cols, Access::write);
+  if (n < 1 || vdelta.cols % n != 0) {
+    throw py::value_error("delta must have a multiple of db's " + std::to_string(n) + " columns, but has " +
+                          std::to_string(vdelta.cols));
+  }
+  float* vdb = floats("db", db, n, Access::write);
   double* vpartials = optional_doubles("partials", partials, 2, Access::write);
-  Matrix nothing = vdelta;
-  nothing.cols = 0;
   py::gil_scoped_release release;
-  cpu::threaded::linear_wgrad(vdelta, nothing, Matrix{vdb, vdelta.cols, 0, 1, 1}, vdb, false, vpartials);
+  cpu::threaded::bias_grad(vdelta, n, vdb, vpartials);
 }
 
 }  // namespace
@@ -115,7 +118,7 @@ void bind_linear_ops(py::module_& m) {
         arg("bfloat16") = false,
         "dw (+)= delta^T a; db (+)= column sums of delta; partials = [sum of squares, 1 if not finite].");
   m.def("bias_grad", &bias_grad, arg("delta"), arg("db"), arg("partials"),
-        "db = column sums of delta; partials as in linear_wgrad.");
+        "db (n,) = delta.reshape(-1, n).sum(0), delta (B, pixels n); partials as in linear_wgrad.");
 }
 
 }  // namespace aefast::bindings

@@ -9,6 +9,7 @@ namespace aefast::bindings {
 
 void bind_runtime(py::module_& m);     // instruction sets, threads
 void bind_linear_ops(py::module_& m);  // the matmul ops
+void bind_conv_ops(py::module_& m);    // those on images
 void bind_batch_ops(py::module_& m);   // the others
 void bind_program(py::module_& m);     // Program
 

@@ -63,8 +63,8 @@ class PyProgram {
 
   std::pair<int64_t, int> run_steps(py::object data, py::object index, py::object rows, py::object sample_weight,
                                     py::object shift, py::object scale, double factor, uint64_t seed, uint32_t epoch,
-                                    py::object scalars, py::object losses, int nonfinite, double clip_norm,
-                                    int n_threads, bool prefetch) {
+                                    int64_t batch, py::object scalars, py::object losses, int nonfinite,
+                                    double clip_norm, int n_threads, bool prefetch) {
     cpu::Feed feed = read_feed(data, index, rows, sample_weight, shift, scale, factor, seed, epoch);
     feed.prefetch = prefetch;
     const int64_t n = length("losses", losses);
@@ -80,8 +80,8 @@ class PyProgram {
     cpu::RunResult result;
     {
       py::gil_scoped_release release;
-      result = program_->run_steps(feed, static_cast<const double*>(table.data()), n, out, policy, clip_norm, n_threads,
-                                   [this] { return interrupted(); });
+      result = program_->run_steps(feed, batch, static_cast<const double*>(table.data()), n, out, policy, clip_norm,
+                                   n_threads, [this] { return interrupted(); });
     }
     // Here, so that no signal's handler sees a step that isn't counted: the next one runs when this call is over.
     if (steps_ != nullptr) *steps_ += result.steps_done;
@@ -160,9 +160,10 @@ void bind_program(py::module_& m) {
           "adds the steps that it has done. bfloat16: what products read. "
           "phases: [(kind, [{'op', 'args': {name: (space, offset, rows, cols, row_stride, col_stride)}, 'attrs'}])].")
       .def("run_steps", &PyProgram::run_steps, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),
-           arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("scalars"), arg("losses"),
-           arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0, arg("prefetch") = false,
-           "rows: the noise's addresses, None for index itself. prefetch: a thread has rows to come read from the file "
+           arg("shift"), arg("scale"), arg("factor"), arg("seed"), arg("epoch"), arg("batch"), arg("scalars"),
+           arg("losses"), arg("nonfinite"), arg("clip_norm"), arg("n_threads") = 0, arg("prefetch") = false,
+           "batch: rows a step, at most the plan's. rows: the noise's addresses, None for index itself. prefetch: a "
+           "thread has rows to come read from the file "
            "that they are mapped from. Returns "
            "(steps done, status): 0 done, 1 the next step isn't finite, 2 interrupted (see take_interrupt).")
       .def("run_phases", &PyProgram::run_phases, arg("data"), arg("index"), arg("rows"), arg("sample_weight"),

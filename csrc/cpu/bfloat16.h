@@ -49,7 +49,7 @@ AEFAST_INLINE F lane_pairs(F first, F second) {
 }
 
 #endif
-#else
+#endif
 
 // To the nearest bfloat16, ties to even, as VCVTNEPS2BF16 has it: beyond the largest one infinity, subnormal numbers
 // zero of their sign, NaN a quiet NaN.
@@ -60,8 +60,6 @@ AEFAST_INLINE F to_bfloat16(F x) {
   const F normal = select(size < F(0x1p-126), as_float(bits & I(0x80000000u)), as_float(nearest));
   return select(size >= F(0.0), normal, as_float((bits | I(0x00400000u)) & I(0xFFFF0000u)));
 }
-
-#endif
 
 AEFAST_INLINE F load_some(const float* p, int64_t lanes) {
   return lanes >= W ? load(p) : lanes > 0 ? load(p, int(lanes)) : F(0.0);

@@ -29,6 +29,20 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
       gather_entries,
       linear_act_sparse,
       linear_wgrad_sparse,
+      conv_panels,
+      conv_pack_units,
+      conv_pack,
+      conv_scratch,
+      conv_act,
+      conv_loss_grad,
+      conv_dgrad,
+      conv_wgrad,
+      channel_sums,
+      pool,
+      pool_dgrad,
+      upsample,
+      upsample_dgrad,
+      transpose_rows,
   };
   static const Kernels bfloat16 = [] {
     Kernels k = float32;
@@ -38,6 +52,11 @@ const Kernels* AEFAST_JOIN(kernels_, AEFAST_ISA)() {
     k.linear_loss_grad = linear_loss_grad_bfloat16;
     k.linear_dgrad = linear_dgrad_bfloat16;
     k.linear_wgrad = linear_wgrad_bfloat16;
+    k.conv_pack = conv_pack_bfloat16;
+    k.conv_act = conv_act_bfloat16;
+    k.conv_loss_grad = conv_loss_grad_bfloat16;
+    k.conv_dgrad = conv_dgrad_bfloat16;
+    k.conv_wgrad = conv_wgrad_bfloat16;
     // Entries of sparse rows are multiplied in float32 only.
     k.linear_act_sparse = nullptr;
     k.linear_wgrad_sparse = nullptr;

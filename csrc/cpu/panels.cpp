@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "cpu/geometry.h"
+
 namespace aefast::cpu {
 namespace {
 
@@ -39,6 +41,28 @@ int64_t panel_size(const Kernels& kernels, int64_t n, int64_t k) {
   return round_up(n, kernels.panel_width) * round_up(k, kernels.panel_pair) / kernels.panel_pair;
 }
 
+void Panels::expect_apart(int64_t offset, int64_t n) const {
+  auto look = [&](int64_t other, int64_t size) {
+    if (offset == other && n == size) return;
+    if (offset < other + size && other < offset + n) {
+      throw std::invalid_argument("weights at flat offsets " + std::to_string(offset) + " and " +
+                                  std::to_string(other) + " overlap");
+    }
+  };
+  for (const auto& weight : weights_) look(weight->offset, weight->n * weight->m);
+  for (const auto& c : convolutions_) look(c->offset, c->geometry.out_channels * weight_columns(c->geometry));
+}
+
+const float* Panels::want(const Kernels& kernels, const Geometry& geometry, Direction direction, int64_t offset) {
+  for (const auto& c : convolutions_) {
+    if (c->offset == offset && c->direction == direction && c->geometry == geometry) return c->panels.get();
+  }
+  expect_apart(offset, geometry.out_channels * weight_columns(geometry));
+  convolutions_.push_back(std::make_unique<PackedConvolution>(
+      PackedConvolution{offset, geometry, direction, aligned_floats(kernels.conv_panels(geometry, direction))}));
+  return convolutions_.back()->panels.get();
+}
+
 const float* Panels::want(const Kernels& kernels, Matrix w, int64_t offset, bool transposed) {
   PackedWeight* found = nullptr;
   for (auto& weight : weights_) {
@@ -49,12 +73,7 @@ const float* Panels::want(const Kernels& kernels, Matrix w, int64_t offset, bool
   if (!row_major && !col_major) throw std::invalid_argument("a weight must be a whole dense matrix or its transpose");
   if (found == nullptr) {
     const int64_t n = row_major ? w.rows : w.cols, m = row_major ? w.cols : w.rows;
-    for (auto& other : weights_) {
-      if (offset < other->offset + other->n * other->m && other->offset < offset + n * m) {
-        throw std::invalid_argument("weights at flat offsets " + std::to_string(offset) + " and " +
-                                    std::to_string(other->offset) + " overlap");
-      }
-    }
+    expect_apart(offset, n * m);
     weights_.push_back(std::make_unique<PackedWeight>(PackedWeight{offset, n, m, nullptr, nullptr}));
     found = weights_.back().get();
   }
@@ -122,6 +141,25 @@ void Panels::pack(const Kernels& kernels, const float* params, const UpdateTile&
       float* panel = weight->by_col.get() + panel_size(kernels, col, n);
       kernels.pack(piece, panel + tile.row_begin / kernels.panel_pair * width, 0, 1);
     }
+  }
+}
+
+void Panels::pack_convolutions(const Kernels& kernels, const float* params, int thread, int size) const {
+  // The units of all stand in one line, a unit's work being its share of the panels.
+  double all = 0, before = 0;
+  for (const auto& c : convolutions_) all += double(kernels.conv_panels(c->geometry, c->direction));
+  for (const auto& c : convolutions_) {
+    const double work = double(kernels.conv_panels(c->geometry, c->direction));
+    const int64_t units = kernels.conv_pack_units(c->geometry, c->direction);
+    auto cut = [&](int t) {
+      const double share = std::max(0.0, std::min(1.0, (all * t / size - before) / work));
+      return int64_t(share * double(units) + 0.5);
+    };
+    const int64_t begin = thread == 0 ? 0 : cut(thread), end = thread + 1 == size ? units : cut(thread + 1);
+    if (begin < end) {
+      kernels.conv_pack(c->geometry, c->direction, params + c->offset, c->panels.get(), begin, end);
+    }
+    before += work;
   }
 }
 

@@ -35,11 +35,22 @@ struct UpdateTile {
   int64_t row_begin = 0, row_end = 0;
 };
 
+// A convolution's weight at flat offset `offset`, packed for one product.
+struct PackedConvolution {
+  int64_t offset;
+  Geometry geometry;
+  Direction direction;
+  AlignedFloats panels;
+};
+
 class Panels {
  public:
   // Panels of the matrix `w` at flat `offset` (of its transpose with `transposed`), shared by all that ask for the same
   // ones. Throws std::invalid_argument where w is no whole dense matrix or overlaps another.
   const float* want(const Kernels& kernels, Matrix w, int64_t offset, bool transposed);
+
+  // The same of a convolution's weight, a row-major matrix at `offset`, for products of that geometry and direction.
+  const float* want(const Kernels& kernels, const Geometry& geometry, Direction direction, int64_t offset);
 
   // After the last want: cuts [0, n_flat) into tiles.
   void plan_tiles(const Kernels& kernels, int64_t n_flat);
@@ -50,8 +61,16 @@ class Panels {
 
   void pack(const Kernels& kernels, const float* params, const UpdateTile& tile) const;
 
+  bool convolutions() const { return !convolutions_.empty(); }
+  // A thread's share of the convolutions' weights; all of `params` must stand.
+  void pack_convolutions(const Kernels& kernels, const float* params, int thread, int size) const;
+
  private:
+  // Throws where [offset, offset + n) overlaps a weight at another offset, or of another size at that one.
+  void expect_apart(int64_t offset, int64_t n) const;
+
   std::vector<std::unique_ptr<PackedWeight>> weights_;
+  std::vector<std::unique_ptr<PackedConvolution>> convolutions_;
   std::vector<UpdateTile> tiles_;
   std::vector<int64_t> work_;  // elements before each tile, and in all
 };

@@ -8,6 +8,7 @@
 
 #include "cpu/binder.h"
 #include "cpu/dispatch.h"
+#include "cpu/geometry.h"
 
 namespace aefast::cpu {
 namespace {
@@ -16,6 +17,9 @@ namespace {
 // don't fit there: each block reads all of them from beyond, and activations of more rows are the smaller evil.
 constexpr int64_t kBlockFloats = 192 * 1024, kSmallWeights = 64 * 1024;
 constexpr int64_t kMinBlock = 48, kMaxBlock = 240, kBlockUnit = 24;
+// Images of a block where a dense layer's weights come from beyond L2 for each block.
+constexpr int64_t kFewestRows = 8;
+constexpr int64_t kRowUnit = 4;  // rows that are shared out together; images one by one
 
 const std::set<std::string> kWritten = {"out", "pre", "row_loss", "dw", "db", "partials", "z", "kl", "mean", "value"};
 
@@ -69,6 +73,7 @@ std::vector<std::vector<CallDescription>> levels(const std::vector<CallDescripti
 Program::Program(const PlanDescription& plan, FlatBuffers buffers)
     : kernels_(cpu::kernels(plan.compute)),
       batch_(plan.batch),
+      rows_(plan.batch),
       arena_size_(plan.arena_size),
       stats_size_(plan.stats_size),
       buffers_(buffers) {
@@ -103,8 +108,7 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
   if (!leading.empty()) throw std::invalid_argument("plan: batch_scale must come before a rows phase");
   for (const Stage& stage : stages_) {
     for (const BoundCall& call : stage.calls) {
-      const bool reduces = call.op == Op::linear_wgrad || call.op == Op::bias_grad || call.op == Op::sparsity_penalty ||
-                           call.op == Op::batch_loss;
+      const bool reduces = call.gradient_rows != 0 || call.op == Op::sparsity_penalty || call.op == Op::batch_loss;
       if (reduces != (stage.kind == Stage::Kind::reduce) || call.op == Op::update) {
         throw std::invalid_argument("plan: a call stands in a phase of the wrong kind");
       }
@@ -116,18 +120,39 @@ Program::Program(const PlanDescription& plan, FlatBuffers buffers)
   int64_t n_norms = 0;
   for (Stage& stage : stages_)
     for (BoundCall& call : stage.calls)
-      if (call.partials != nullptr) n_norms += call.delta.cols;
+      if (call.partials != nullptr) n_norms += call.gradient_rows;
   row_norms_ = std::make_unique<double[]>(size_t(n_norms + 1));
   n_norms = 0;
   for (Stage& stage : stages_) {
     for (BoundCall& call : stage.calls) {
       if (call.partials == nullptr) continue;
       call.row_square_norm = row_norms_.get() + n_norms;
-      n_norms += call.delta.cols;
+      n_norms += call.gradient_rows;
       normed_.push_back(&call);
     }
   }
   panels_.plan_tiles(kernels_, buffers_.n_flat);
+  choose_blocks();
+}
+
+void Program::choose_blocks() {
+  int64_t widest = 0, fewest = 1;  // what passes from one call to the next, a row
+  scratch_floats_ = rows_only_ ? 0 : kernels_.gradient_scratch;
+  for (const Stage& stage : stages_) {
+    for (const BoundCall& c : stage.calls) {
+      const bool dense = c.op == Op::linear_act || c.op == Op::linear_dgrad || c.op == Op::linear_loss_grad;
+      if (dense && c.flops >= 2.0 * double(kSmallWeights)) fewest = kFewestRows;
+      if (c.geometry.groups == 0) continue;  // no op of images
+      if (c.flops != 0) scratch_floats_ = std::max(scratch_floats_, kernels_.conv_scratch(c.geometry));
+      widest = std::max(widest, image_size(c.geometry) + map_size(c.geometry));
+    }
+  }
+  scratch_floats_ = (scratch_floats_ + 15) / 16 * 16;
+  if (widest > 0) {
+    block_rows_ = std::min(kMaxBlock, std::max(fewest, kBlockFloats / widest));
+    return;
+  }
+  row_unit_ = kRowUnit;
   const int64_t fitting = kBlockFloats / std::max<int64_t>(1, arena_size_ / batch_) / kBlockUnit * kBlockUnit;
   const bool small = buffers_.n_flat <= kSmallWeights;
   block_rows_ = small ? std::min(kMaxBlock, std::max(kMinBlock, fitting)) : kMaxBlock;
@@ -152,8 +177,8 @@ void Program::mark_input() {
       if (acts || learns) c.of_input = true;
       reads_input_ = reads_input_ || acts;
       bool others = learns;  // of a delta that isn't finite
-      for (const float* read : {acts ? nullptr : c.x.data, c.target.data, c.delta.data, c.saved.data, c.extra.data,
-                                c.moments.data, c.dz.data}) {
+      for (const float* read : {acts ? nullptr : c.x.data, c.a.data, c.target.data, c.delta.data, c.saved.data,
+                                c.extra.data, c.moments.data, c.dz.data}) {
         others = others || read == rows;
       }
       gather->of_input = gather->of_input || others;

@@ -66,6 +66,16 @@ enum class Op {
   linear_loss,
   linear_dgrad,
   linear_wgrad,
+  conv_act,
+  conv_loss_grad,
+  conv_loss,
+  conv_dgrad,
+  conv_wgrad,
+  pool,
+  pool_dgrad,
+  upsample,
+  upsample_dgrad,
+  transpose_rows,
   bias_grad,
   gaussian_latent,
   gaussian_latent_backward,
@@ -89,8 +99,12 @@ struct BoundCall {
   bool accumulate = false;
   bool of_input = false;  // gather: others too read its rows; linear_act, linear_wgrad: they read the gathered rows
   double scale = 1, level = 0, low = 0, high = 0, weight = 0, target_mean = 0, free_bits = 0;
-  int64_t stream = -1;
+  int64_t stream = -1, matrix_rows = 1;
   UpdateRule rule;
+  Geometry geometry{};
+  Direction direction = Direction::forward;
+  double flops = 0;           // of the product, a batch row
+  int64_t gradient_rows = 0;  // rows of dw, or elements of db alone
 };
 
 // Calls between two barriers.
@@ -113,9 +127,10 @@ class Program {
   // Asked about every 50 ms by the calling thread; true gives up the step before its update and ends the run.
   using Interrupted = std::function<bool()>;
 
-  // n steps, one batch of feed.index each. scalars (n, 4) = [lr, c1, c2, beta]; losses (n,) written. nonfinite: 0 stops
-  // before the update of a step that isn't finite, 1 leaves its update out, 2 goes on. threads 0: the default.
-  RunResult run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
+  // n steps, one batch of `rows` of feed.index each, at most the plan's. scalars (n, 4) = [lr, c1, c2, beta]; losses
+  // (n,) written. nonfinite: 0 stops before the update of a step that isn't finite, 1 leaves its update out, 2 goes on.
+  // threads 0: the default.
+  RunResult run_steps(const Feed& feed, int64_t rows, const double* scalars, int64_t n, double* losses, int nonfinite,
                       double clip_norm, int threads, const Interrupted& interrupted);
 
   // Every phase but the update on rows index[start, stop). `repack` false: the parameters haven't changed since the
@@ -142,25 +157,31 @@ class Program {
   void run_layers(const Stage& stage, const Step& step, Run& run, const Team& team, double total, int64_t begin,
                   int64_t end);
   void run_reduce(const Stage& stage, const Step& step, Run& run, const Team& team);
-  void run_row_call(const BoundCall& call, const Step& step, const Feed& feed, double total, int64_t begin,
-                    int64_t end);
+  void run_row_call(const BoundCall& call, const Step& step, const Feed& feed, double total, float* scratch,
+                    int64_t begin, int64_t end);
   void run_update(const Step& step, double clip, const Team& team);
   void pack_all(const Team& team);
+  void choose_blocks();
+  void take_rows(int64_t rows);
   void train(Run& run, const Team& team);
   void check_feed(const Feed& feed, int64_t start, int64_t stop) const;
   void make_scratch(int team);  // room for each thread of a team so large
-  void mark_input();            // after binding: who reads the gathered rows
+  float* scratch_of(const Team& team) { return scratch_.get() + team.thread * scratch_floats_; }
+  int64_t gradient_piece(const BoundCall& call) const;  // rows between two looks
+  void mark_input();                                    // after binding: who reads the gathered rows
   // Where the run's first layer works on entries: looks for weights of it that aren't finite, a share per thread.
   void check_input_weights(const Team& team);
   void prepare_input(const Feed& feed, int64_t start, int64_t stop, bool wanted);
   bool sparse() const { return sparse_ && finite_.load(std::memory_order_relaxed); }
-  double row_flops(const BoundCall& call) const;  // of a weight gradient's row
+  void run_gradient(const BoundCall& call, float* scratch, int64_t begin, int64_t end);
+  double gradient_flops(const BoundCall& call) const;  // of a row of it
 
   const Kernels& kernels_;
-  int64_t batch_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
+  int64_t batch_ = 0, rows_ = 0, arena_size_ = 0, stats_size_ = 0, gather_cols_ = 0;
   FlatBuffers buffers_;
   AlignedFloats arena_, scratch_;
   int scratch_threads_ = 0;
+  int64_t scratch_floats_ = 0;  // of a thread
   std::unique_ptr<double[]> stats_, row_norms_;
   Panels panels_;
   std::vector<Stage> stages_;             // all but the update
@@ -168,9 +189,9 @@ class Program {
   std::vector<const BoundCall*> normed_;  // calls with partials
   const double* loss_ = nullptr;
   double flops_ = 0;
-  int64_t block_rows_ = 1;
+  int64_t block_rows_ = 1, row_unit_ = 1;
   bool rows_only_ = true;
-  TeamChoice team_;
+  TeamChoice team_, short_team_;  // for whole batches and for shorter ones
   // The last run was interrupted: one that goes on does at least a step, or signals that come faster than steps would
   // stop it for good.
   bool insists_ = false;

@@ -36,12 +36,16 @@ void Program::run_update(const Step& step, double clip, const Team& team) {
                     update_->ema, tile.begin, tile.end);
     panels_.pack(kernels_, buffers_.params, tile);
   }
+  if (!panels_.convolutions()) return;
+  team.barrier.wait();  // whose pieces are of other shapes than the tiles
+  panels_.pack_convolutions(kernels_, buffers_.params, team.thread, team.size);
 }
 
 void Program::pack_all(const Team& team) {
   size_t begin, end;
   panels_.share(team.thread, team.size, &begin, &end);
   for (size_t i = begin; i < end; ++i) panels_.pack(kernels_, buffers_.params, panels_.tiles()[i]);
+  panels_.pack_convolutions(kernels_, buffers_.params, team.thread, team.size);
 }
 
 void Program::prepare_input(const Feed& feed, int64_t start, int64_t stop, bool wanted) {
@@ -73,7 +77,7 @@ void Program::train(Run& run, const Team& team) {
   }
   for (int64_t i = run.first; i < run.last; ++i) {
     const double* s = run.scalars + 4 * i;
-    const Step step{run.feed.index + i * batch_, noise + i * batch_, batch_, {s[0], s[1], s[2], s[3]}};
+    const Step step{run.feed.index + i * rows_, noise + i * rows_, rows_, {s[0], s[1], s[2], s[3]}};
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
     if (run.given_up.load(std::memory_order_relaxed)) {
       if (team.thread == 0) run.result.status = Status::interrupted;
@@ -84,7 +88,7 @@ void Program::train(Run& run, const Team& team) {
     bool finite = std::isfinite(loss);
     for (const BoundCall* call : normed_) {
       double partials[2];
-      sum_norms(call->row_square_norm, call->delta.cols, partials);
+      sum_norms(call->row_square_norm, call->gradient_rows, partials);
       square_norm += partials[0];
       finite = finite && partials[1] == 0.0;
       if (team.thread == 0) std::copy(partials, partials + 2, call->partials);
@@ -116,36 +120,55 @@ void Program::check_feed(const Feed& feed, int64_t start, int64_t stop) const {
 }
 
 void Program::make_scratch(int team) {
-  if (!rows_only_ && team > scratch_threads_) {
-    scratch_ = aligned_floats(team * kernels_.gradient_scratch);
+  if (scratch_floats_ > 0 && team > scratch_threads_) {
+    scratch_ = aligned_floats(team * scratch_floats_);
     scratch_threads_ = team;
   }
 }
 
-RunResult Program::run_steps(const Feed& feed, const double* scalars, int64_t n, double* losses, int nonfinite,
-                             double clip_norm, int threads, const Interrupted& interrupted) {
-  if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
-  if (n > feed.n_index / batch_) {
-    throw std::invalid_argument(std::to_string(n) + " steps of " + std::to_string(batch_) + " rows need an index of " +
-                                std::to_string(n * batch_) + ", but it holds " + std::to_string(feed.n_index));
+// A short last batch is no plan of its own, with panels and memory of its own: its rows are the first of these.
+void Program::take_rows(int64_t rows) {
+  if (rows < 1 || rows > batch_) {
+    throw std::invalid_argument("the plan holds " + std::to_string(batch_) + " rows a batch, but got " +
+                                std::to_string(rows));
   }
-  check_feed(feed, 0, n * batch_);
+  if (rows == rows_) return;
+  rows_ = rows;
+  for (Stage& stage : stages_) {
+    for (BoundCall& c : stage.calls) {
+      for (Matrix* m : {&c.x, &c.out, &c.pre, &c.target, &c.delta, &c.saved, &c.extra, &c.a, &c.moments, &c.z, &c.dz}) {
+        if (m->data != nullptr) m->rows = rows;
+      }
+    }
+  }
+}
+
+RunResult Program::run_steps(const Feed& feed, int64_t rows, const double* scalars, int64_t n, double* losses,
+                             int nonfinite, double clip_norm, int threads, const Interrupted& interrupted) {
+  if (update_ == nullptr) throw std::invalid_argument("this plan has no update phase: use run_phases");
+  if (rows < 1 || n > feed.n_index / rows) {
+    throw std::invalid_argument(std::to_string(n) + " steps of " + std::to_string(rows) + " rows need an index of " +
+                                std::to_string(n * rows) + ", but it holds " + std::to_string(feed.n_index));
+  }
+  check_feed(feed, 0, n * rows);
   Exclusive exclusive(*this);
-  prepare_input(feed, 0, n * batch_, nonfinite != 2);  // 2: weights may stop being finite on the way
+  take_rows(rows);
+  prepare_input(feed, 0, n * rows, nonfinite != 2);  // 2: weights may stop being finite on the way
   finite_.store(true);
   weights_checked_ = false;
   const int most = most_threads(threads);
   make_scratch(most);
-  team_.begin(flops_, most);
+  TeamChoice& choice = rows == batch_ ? team_ : short_team_;
+  choice.begin(flops_ * double(rows) / double(batch_), most);
   std::optional<Prefetch> prefetch;
-  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, batch_);
+  if (feed.prefetch && n > 1) prefetch.emplace(feed.data, feed.index, feed.n_index, rows);
   Run run{feed, interrupted, scalars, losses, 0, 0, nonfinite, clip_norm, prefetch ? &*prefetch : nullptr, insists_};
   while (run.last < n && run.result.status == Status::done) {
     run.first = run.last;
-    run.last = run.first + std::min(n - run.first, team_.steps());
+    run.last = run.first + std::min(n - run.first, choice.steps());
     const auto begin = Clock::now();
-    parallel(team_.size(), [&](const Team& team) { train(run, team); });
-    team_.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
+    parallel(choice.size(), [&](const Team& team) { train(run, team); });
+    choice.took(std::chrono::duration<double>(Clock::now() - begin).count(), run.result.steps_done - run.first);
   }
   insists_ = run.result.status == Status::interrupted;
   return run.result;
@@ -155,12 +178,9 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
                            const Interrupted& interrupted) {
   check_feed(feed, start, stop);
   const int64_t rows = stop - start;
-  if (rows > batch_ || (!rows_only_ && rows != batch_)) {
-    throw std::invalid_argument("the plan holds " + std::to_string(batch_) + " rows a batch, but got " +
-                                std::to_string(rows));
-  }
   if (rows == 0) return Status::done;
   Exclusive exclusive(*this);
+  take_rows(rows);
   prepare_input(feed, start, stop, true);
   if (repack) weights_checked_ = false;
   const bool look_at_weights = sparse_ && !weights_checked_;
@@ -171,7 +191,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
   Run run{feed, interrupted};
   const int64_t* noise = feed.noise_rows != nullptr ? feed.noise_rows : feed.index;
   const Step step{feed.index + start, noise + start, rows, {0, 1, 1, beta}};
-  const int size = threads_for(flops_, most_threads(threads));
+  const int size = threads_for(flops_ * double(rows) / double(batch_), most_threads(threads));
   make_scratch(size);
   parallel(size, [&](const Team& team) {
     if (repack) {
@@ -181,7 +201,7 @@ Status Program::run_phases(const Feed& feed, int64_t start, int64_t stop, double
     if (look_at_weights) check_input_weights(team);
     for (const Stage& stage : stages_) run_stage(stage, step, run, team);
     if (team.thread != 0) return;
-    for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->delta.cols, call->partials);
+    for (const BoundCall* call : normed_) sum_norms(call->row_square_norm, call->gradient_rows, call->partials);
   });
   return run.given_up.load() ? Status::interrupted : Status::done;
 }

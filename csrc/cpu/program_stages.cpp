@@ -33,16 +33,23 @@ BoundCall columns_of(const Kernels& kernels, const BoundCall& call, int64_t begi
 
 }  // namespace
 
-double Program::row_flops(const BoundCall& call) const {
-  if (call.op == Op::bias_grad) return 2.0 * double(call.delta.rows);
+double Program::gradient_flops(const BoundCall& call) const {
   if (call.of_input && sparse()) {
     return kFlopsPerEntry * entries_per_row_ * double(call.delta.rows) + kFlopsPerElement * double(call.a.cols);
   }
-  return 2.0 * double(call.delta.rows) * double(call.a.cols + 1);
+  return call.flops * double(call.delta.rows) / double(call.gradient_rows);
 }
 
-void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& feed, double total, int64_t begin,
-                           int64_t end) {
+int64_t Program::gradient_piece(const BoundCall& call) const {
+  const int64_t rows = int64_t(kFlopsPerPiece / gradient_flops(call));
+  int64_t unit = kPieceUnit;
+  // A convolution's pieces read all images anew, which costs little beside their many sums for each pixel.
+  if (call.op == Op::conv_wgrad) unit = rows < kernels_.panel_width ? kGradientUnit : kernels_.panel_width;
+  return std::max<int64_t>(1, rows / unit) * unit;
+}
+
+void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& feed, double total, float* scratch,
+                           int64_t begin, int64_t end) {
   const NoiseAddress noise{feed.seed, feed.epoch, c.stream, step.noise_rows};
   switch (c.op) {
     case Op::gather:
@@ -73,6 +80,33 @@ void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& fee
     case Op::linear_dgrad:
       kernels_.linear_dgrad(c.delta, c.panels, c.act, c.saved, c.extra, c.out, begin, end);
       break;
+    case Op::conv_act:
+      kernels_.conv_act(c.geometry, c.direction, c.x, c.panels, c.bias, c.act, c.out, c.pre, scratch, begin, end);
+      break;
+    case Op::conv_loss_grad:
+    case Op::conv_loss:
+      kernels_.conv_loss_grad(c.geometry, c.direction, c.x, c.panels, c.bias, c.act, c.loss, c.target, c.batch_scale,
+                              c.scale, c.feature_weight, c.row_loss, c.delta, scratch, begin, end);
+      break;
+    case Op::conv_dgrad:
+      kernels_.conv_dgrad(c.geometry, c.direction, c.delta, c.panels, c.act, c.saved, c.extra, c.out, scratch, begin,
+                          end);
+      break;
+    case Op::pool:
+      kernels_.pool(c.geometry, c.x, c.kind, c.out, begin, end);
+      break;
+    case Op::pool_dgrad:
+      kernels_.pool_dgrad(c.geometry, c.delta, c.x, c.kind, c.act, c.saved, c.extra, c.out, begin, end);
+      break;
+    case Op::upsample:
+      kernels_.upsample(c.geometry, c.x, c.out, begin, end);
+      break;
+    case Op::upsample_dgrad:
+      kernels_.upsample_dgrad(c.geometry, c.delta, c.act, c.saved, c.extra, c.out, begin, end);
+      break;
+    case Op::transpose_rows:
+      kernels_.transpose_rows(c.x, c.matrix_rows, c.out, begin, end);
+      break;
     case Op::gaussian_latent:
       kernels_.gaussian_latent(c.moments, noise, c.z, c.kl, begin, end);
       break;
@@ -91,7 +125,7 @@ void Program::run_row_call(const BoundCall& c, const Step& step, const Feed& fee
 
 void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Team& team) {
   int64_t begin, end;
-  team.share(step.rows, 4, &begin, &end);
+  team.share(step.rows, row_unit_, &begin, &end);
   double total = 0;
   if (run.feed.sample_weight != nullptr && stage.calls.front().op == Op::batch_scale) {
     total = total_weight(run.feed.sample_weight, step.index, step.rows);
@@ -101,10 +135,8 @@ void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Tea
       if (call.op == Op::gather) input_.place(run.feed.data, step.index, begin, end);
     }
   }
-  const double flops_per_row = flops_ / double(batch_);
   if (team.size > 1 && step.rows <= kFewRows * team.size) {
     run_layers(stage, step, run, team, total, begin, end);
-    run.look(team, flops_per_row * double(end - begin));
     return;
   }
   // Blocks of nearly equal size, so that none is a sliver.
@@ -112,8 +144,10 @@ void Program::run_rows(const Stage& stage, const Step& step, Run& run, const Tea
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t from = begin + (end - begin) * i / blocks, to = begin + (end - begin) * (i + 1) / blocks;
     if (from == to) continue;
-    for (const BoundCall& call : stage.calls) run_row_call(call, step, run.feed, total, from, to);
-    if (run.look(team, flops_per_row * double(to - from))) return;
+    for (const BoundCall& call : stage.calls) {
+      run_row_call(call, step, run.feed, total, scratch_of(team), from, to);
+      if (run.look(team, call.flops * double(to - from))) return;
+    }
   }
 }
 
@@ -130,11 +164,35 @@ void Program::run_layers(const Stage& stage, const Step& step, Run& run, const T
     if (by_columns) {
       int64_t from, to;
       team.share(call.out.cols, kernels_.panel_width, &from, &to);
-      if (from < to) run_row_call(columns_of(kernels_, call, from, to), step, run.feed, total, 0, step.rows);
-    } else if (begin < end) {
-      run_row_call(call, step, run.feed, total, begin, end);
+      if (from < to) {
+        run_row_call(columns_of(kernels_, call, from, to), step, run.feed, total, scratch_of(team), 0, step.rows);
+      }
+    } else if (begin < end && !run.given_up.load(std::memory_order_relaxed)) {
+      run_row_call(call, step, run.feed, total, scratch_of(team), begin, end);
     }
+    run.look(team, call.flops * double(end - begin));  // all go on, to the barriers
     before = by_columns;
+  }
+}
+
+void Program::run_gradient(const BoundCall& c, float* scratch, int64_t begin, int64_t end) {
+  switch (c.op) {
+    case Op::conv_wgrad: {
+      const bool to_map = c.direction == Direction::forward;
+      kernels_.conv_wgrad(c.geometry, to_map ? c.delta : c.a, to_map ? c.a : c.delta, c.dw, c.accumulate,
+                          c.row_square_norm, scratch, begin, end);
+      break;
+    }
+    case Op::bias_grad:
+      kernels_.channel_sums(c.delta, c.gradient_rows, c.db, c.row_square_norm, begin, end);
+      break;
+    default:
+      if (c.of_input && sparse()) {
+        kernels_.linear_wgrad_sparse(c.delta, c.a, input_.entries(), c.dw, c.db, c.accumulate, c.row_square_norm,
+                                     scratch, begin, end);
+      } else {
+        kernels_.linear_wgrad(c.delta, c.a, c.dw, c.db, c.accumulate, c.row_square_norm, scratch, begin, end);
+      }
   }
 }
 
@@ -143,8 +201,8 @@ void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const T
   if (run.given_up.load(std::memory_order_relaxed)) return;
   double all = 0;
   for (const BoundCall& call : stage.calls) {
-    if (call.op == Op::linear_wgrad || call.op == Op::bias_grad) {
-      all += row_flops(call) * double(call.delta.cols);
+    if (call.gradient_rows != 0) {
+      all += gradient_flops(call) * double(call.gradient_rows);
     } else if (team.thread == team.size - 1) {
       if (call.op == Op::sparsity_penalty) {
         kernels_.sparsity_penalty(call.x, call.batch_scale, call.kind, call.weight, call.target_mean, call.mean,
@@ -158,9 +216,9 @@ void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const T
   // The rows of all gradients stand in one line, cut into equal work.
   double before = 0;
   for (const BoundCall& call : stage.calls) {
-    if (call.op != Op::linear_wgrad && call.op != Op::bias_grad) continue;
-    const double each = row_flops(call);
-    const int64_t n = call.delta.cols;
+    if (call.gradient_rows == 0) continue;
+    const double each = gradient_flops(call);
+    const int64_t n = call.gradient_rows;
     auto cut = [&](int thread) {
       const double rows = (all * thread / team.size - before) / each;
       const int64_t units = int64_t(std::llround(std::max(0.0, std::min(rows, double(n))) / double(kGradientUnit)));
@@ -168,17 +226,9 @@ void Program::run_reduce(const Stage& stage, const Step& step, Run& run, const T
     };
     int64_t from = team.thread == 0 ? 0 : cut(team.thread);
     const int64_t end = team.thread + 1 == team.size ? n : cut(team.thread + 1);
-    const int64_t piece = std::max<int64_t>(1, int64_t(kFlopsPerPiece / each) / kPieceUnit) * kPieceUnit;
-    for (; from < end; from += piece) {
+    for (const int64_t piece = gradient_piece(call); from < end; from += piece) {
       const int64_t to = std::min(end, from + piece);
-      float* scratch = scratch_.get() + team.thread * kernels_.gradient_scratch;
-      if (call.of_input && sparse()) {
-        kernels_.linear_wgrad_sparse(call.delta, call.a, input_.entries(), call.dw, call.db, call.accumulate,
-                                     call.row_square_norm, scratch, from, to);
-      } else {
-        kernels_.linear_wgrad(call.delta, call.a, call.dw, call.db, call.accumulate, call.row_square_norm, scratch,
-                              from, to);
-      }
+      run_gradient(call, scratch_of(team), from, to);
       if (run.look(team, each * double(to - from))) return;
     }
     before += each * double(n);

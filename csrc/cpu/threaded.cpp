@@ -1,6 +1,5 @@
 #include "cpu/threaded.h"
 
-#include <algorithm>
 #include <memory>
 #include <new>
 #include <numeric>
@@ -9,34 +8,16 @@
 #include "common/philox.h"
 #include "cpu/batch.h"
 #include "cpu/dispatch.h"
-#include "cpu/panels.h"
-#include "cpu/pool.h"
 #include "cpu/sparse_input.h"
+#include "cpu/split.h"
 
 namespace aefast::cpu::threaded {
 namespace {
 
-// An element's work in the ops without a matmul, counted as arithmetic for the choice of the number of threads.
-constexpr double kFlopsPerElement = 16;
 constexpr double kFlopsPerNoise = 64;
 constexpr double kFlopsWorthPacking = 4e6;  // getting the memory costs some 10 us
 constexpr int64_t kRowUnit = 4;
-constexpr int64_t kGradientUnit = 8;
 constexpr int64_t kFlatUnit = 64;
-
-// body(begin, end) over shares of n items, each thread one, in multiples of `unit`.
-template <class Body>
-void split(int64_t n, int64_t unit, double flops, Body body) {
-  if (n == 0) return;
-  const int threads = threads_for(flops, static_cast<int>(std::min<int64_t>(num_threads(), (n + unit - 1) / unit)));
-  parallel(threads, [&](const Team& team) {
-    int64_t begin, end;
-    team.share(n, unit, &begin, &end);
-    if (begin < end) body(begin, end);
-  });
-}
-
-double elements(Matrix m) { return double(m.rows) * double(m.cols); }
 
 // Panels of w (n, k), packed by all threads.
 AlignedFloats pack(const Kernels& k, Matrix w) {
@@ -122,6 +103,14 @@ void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate,
         flops > kFlopsWorthPacking ? new (std::nothrow) float[size_t(k.gradient_scratch)] : nullptr);
     k.linear_wgrad(delta, a, dw, db, accumulate, norms.get(), scratch.get(), begin, end);
   });
+  if (partials != nullptr) sum_norms(norms.get(), n, partials);
+}
+
+void bias_grad(Matrix delta, int64_t n, float* db, double* partials) {
+  const Kernels& k = kernels();
+  std::unique_ptr<double[]> norms(partials != nullptr ? new double[size_t(n)] : nullptr);
+  split(n, kGradientUnit, 2 * elements(delta),
+        [&](int64_t begin, int64_t end) { k.channel_sums(delta, n, db, norms.get(), begin, end); });
   if (partials != nullptr) sum_norms(norms.get(), n, partials);
 }
 

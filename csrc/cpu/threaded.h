@@ -18,9 +18,10 @@ void linear_act(Source x, Matrix w, const float* bias, int act, Matrix out, Matr
 void linear_loss_grad(Matrix h, Matrix w, const float* bias, int act, int loss, Matrix target, const float* batch_scale,
                       double scale, const float* feature_weight, float* row_loss, Matrix delta, Compute compute);
 void linear_dgrad(Matrix delta, Matrix w, int act, Matrix saved, Matrix extra, Matrix out, Compute compute);
-// a.cols == 0: the bias gradient alone. partials may be null.
-void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials,
-                  Compute compute = Compute::float32);
+// partials may be null.
+void linear_wgrad(Matrix delta, Matrix a, Matrix dw, float* db, bool accumulate, double* partials, Compute compute);
+// db (n,) of a delta (B, pixels n).
+void bias_grad(Matrix delta, int64_t n, float* db, double* partials);
 void gaussian_latent(Matrix moments, NoiseAddress noise, Matrix z, float* kl);
 void gaussian_latent_backward(Matrix moments, Matrix dz, const float* batch_scale, double beta, double free_bits,
                               NoiseAddress noise, Matrix out);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -17,13 +18,18 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// The leading positive integer of an environment variable, or 0 ("" and unset alike).
+// The leading positive integer of an environment variable, at most kMaxThreads, or 0 ("" and unset alike). Digits with
+// blanks around them, up to a comma or the end: as aefast/threads.py reads it.
 int positive_integer(const char* text) {
   if (text == nullptr) return 0;
-  char* end = nullptr;
-  const long value = std::strtol(text, &end, 10);
-  if (end == text || (*end != '\0' && *end != ',') || value < 1) return 0;
-  return static_cast<int>(std::min<long>(value, kMaxThreads));
+  const char* const blanks = " \t\n\v\f\r";
+  text += std::strspn(text, blanks);
+  const char* const digits = text;
+  int value = 0;
+  for (; '0' <= *text && *text <= '9'; ++text) value = std::min(10 * value + (*text - '0'), kMaxThreads);
+  const bool found = text != digits;
+  text += std::strspn(text, blanks);
+  return found && (*text == '\0' || *text == ',') ? value : 0;
 }
 
 int affinity_count() {

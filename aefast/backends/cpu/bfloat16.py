@@ -3,14 +3,19 @@
 from functools import partial
 from types import SimpleNamespace
 
-from aefast.backends.cpu import ops
+from aefast.backends.cpu import LACKS, ops
 from aefast.ops import NAMES
 
-PRODUCTS = ("linear_act", "linear_loss_grad", "linear_loss", "linear_dgrad", "linear_wgrad")
+PRODUCTS = frozenset(
+    f"{op}_{part}"
+    for op in ("linear", "conv2d", "conv_transpose2d")
+    for part in ("act", "loss_grad", "loss", "dgrad", "wgrad")
+)
 
 OPS = SimpleNamespace(
     **{
         name: partial(getattr(ops, name), bfloat16=True) if name in PRODUCTS else getattr(ops, name)
         for name in NAMES
+        if name not in LACKS
     }
 )

@@ -51,10 +51,18 @@ class CpuProgram:
         losses: NDArray[np.float64],
         nonfinite: int,
         clip_norm: float,
+        batch: int | None = None,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
         steps, status = self._native.run_steps(
-            *_fields(feed), scalars, losses, nonfinite, clip_norm, self.n_threads or 0, file_backed(feed.data)
+            *_fields(feed),
+            batch or self.plan.batch,
+            scalars,
+            losses,
+            nonfinite,
+            clip_norm,
+            self.n_threads or 0,
+            file_backed(feed.data),
         )
         if not status:
             return Outcome(steps)
@@ -84,7 +92,9 @@ class CpuProgram:
 
 def _call(call: Call) -> dict[str, Any]:
     args = {name: _ref(ref) for name, ref in call.args.items() if ref is not None}
-    return {"op": call.op, "args": args, "attrs": {name: float(value) for name, value in call.attrs.items()}}
+    geometry = {} if call.geometry is None else vars(call.geometry)
+    attrs = {name: float(value) for name, value in {**call.attrs, **geometry}.items()}
+    return {"op": call.op, "args": args, "attrs": attrs}
 
 
 def _ref(ref: Ref) -> tuple[str, int, int, int, int, int]:

@@ -1,8 +1,9 @@
 """The backend for everywhere that Numba runs: BLAS for the products, one compiled pass for everything around each of them.
 
-`ops.py` holds the ops; `kernels.py`, `latent.py`, `noise.py` and `update.py` what is compiled; `formulas.py` activations and
-losses over a row, `vector_math.py` the functions below them; `jit.py` how it is compiled and kept on disk. Same seed, same
-bits from run to run on one machine, as far as NumPy's BLAS keeps that promise.
+`ops.py` holds the dense ops, `conv.py` (on `products.py`) and `image_ops.py` those of convolutional models; `kernels.py`,
+`windows.py`, `pixels.py`, `latent.py`, `noise.py` and `update.py` what is compiled; `formulas.py` activations and losses
+over a row, `vector_math.py` the functions below them; `jit.py` how it is compiled and kept on disk. Same seed, same bits from
+run to run on one machine, as far as NumPy's BLAS keeps that promise.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ class NumbaBackend:
     name = "numba"
 
     def __init__(self) -> None:
-        from aefast.backends.numba import formulas, ops, update
+        from aefast.backends.numba import conv, formulas, image_ops, ops, update
         from aefast.ops import NAMES
 
+        functions = {**vars(ops), **vars(conv), **vars(image_ops)}
         self.ops = SimpleNamespace(
-            **{name: function for name, function in vars(ops).items() if name in NAMES}, update=update.update
+            **{name: function for name, function in functions.items() if name in NAMES}, update=update.update
         )
         self._activations, self._losses = formulas.ACTIVATIONS, formulas.LOSSES
 

@@ -111,20 +111,24 @@ def add(x: Any, out: Any) -> None:
 
 @kernel(MATRIX, MATRIX, INT, OUT_VECTOR, OUT_DOUBLES, OUT_DOUBLES)
 def reduce_gradient(delta: Any, dw: Any, accumulate: int, db: Any, sums: Any, partials: Any) -> None:
-    """db (+)= column sums of delta, through sums (N,) float64; partials = [sum of squares of dw and db, one not finite].
+    """db (+)= sums over delta's rows and the pieces of N in each; partials = [sum of squares of dw and db, one not finite].
 
-    What has no elements is not wanted.
+    sums (a multiple of N,) float64: that many neighbours are summed side by side first. What has no elements is not wanted.
     """
     real = delta.dtype.type
     n = db.size
     if n > 0:
-        sums = sums[:n]
-        for j in range(n):
+        for j in range(sums.size):
             sums[j] = 0.0
         for i in range(delta.shape[0]):
             d = row(delta, i)
+            for start in range(0, d.size, sums.size):
+                piece = d[start : start + sums.size]
+                for j in range(piece.size):
+                    sums[j] += piece[j]
+        for start in range(n, sums.size, n):
             for j in range(n):
-                sums[j] += d[j]
+                sums[j] += sums[start + j]
         for j in range(n):
             db[j] = real(sums[j] + db[j]) if accumulate else real(sums[j])
     if partials.size > 0:

@@ -19,6 +19,8 @@ from aefast.data.sparse import SparseRows
 Array = NDArray[Any]
 NO_DOUBLES = np.zeros(0)
 FLOAT64, INT32 = np.dtype(np.float64), np.dtype(np.int32)
+SUMS = 256
+"""Sums that `bias_grad` has side by side where there are fewer columns than that: as many lanes, and 2 KB."""
 LOSS_BLOCK = 1 << 18
 """Elements of reconstruction that `linear_loss` holds at a time: 1 MB in float32."""
 
@@ -149,12 +151,14 @@ def linear_wgrad(
 
 
 def bias_grad(delta: Array, db: Array, partials: Array | None) -> None:
-    """db = delta.sum(0)."""
+    """db (n,) = delta.reshape(-1, n).sum(0)."""
     _reduce(delta, delta[:0], db, False, partials)
 
 
 def _reduce(delta: Array, dw: Array, db: Array | None, accumulate: bool, partials: Array | None) -> None:
-    sums = room("sums", delta.shape[1], FLOAT64)
+    n = delta.shape[1] if db is None else len(db)
+    side_by_side = min(delta.shape[1], n * max(1, SUMS // n))
+    sums = room("sums", side_by_side, FLOAT64)[:side_by_side]
     no_db = delta[0, :0]
     kernels.reduce_gradient[delta.dtype](
         delta, dw, accumulate, no_db if db is None else db, sums, NO_DOUBLES if partials is None else partials

@@ -1,4 +1,4 @@
-"""The reference backend: plain NumPy. Read `ops.py` first; everything else is measured against it."""
+"""The reference backend: plain NumPy. Read `ops.py` first, then `conv.py`; everything else is measured against them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ class NumpyBackend:
     name = "numpy"
 
     def __init__(self) -> None:
-        from aefast.backends.numpy import bfloat16, ops, update
+        from aefast.backends.numpy import bfloat16, conv, images, ops, update
+        from aefast.ops import NAMES
 
-        self.ops = SimpleNamespace(**{**vars(ops), "update": update.update})
+        written = {**vars(ops), **vars(conv), **vars(images), **vars(update)}
+        self.ops = SimpleNamespace(**{name: written[name] for name in NAMES})
         products = {op.__name__: op for op in bfloat16.PRODUCTS}
         self._ops = {"bfloat16": SimpleNamespace(**{**vars(self.ops), **products})}
 

@@ -7,18 +7,20 @@ of a rounded one would have lost its digits.
 
 from __future__ import annotations
 
-from functools import singledispatch
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast.backends.numpy import ops
+from aefast.backends.numpy import conv, finish, ops
 
 Array = NDArray[Any]
 
 
-@singledispatch
+@functools.singledispatch
 def rounded(x: Any) -> Any:
     """x (float32, any shape) with every number the nearest bfloat16 (ties to even), still as float32.
 
@@ -84,7 +86,36 @@ def linear_wgrad(
     if db is not None:
         db[...] = db + delta.sum(axis=0) if accumulate else delta.sum(axis=0)
     if partials is not None:
-        ops.square_norm((dw,) if db is None else (dw, db), partials)
+        finish.square_norm((dw,) if db is None else (dw, db), partials)
 
 
-PRODUCTS = (linear_act, linear_loss_grad, linear_loss, linear_dgrad, linear_wgrad)
+def _rounding(op: Callable[..., None]) -> Callable[..., None]:
+    """The op with its first two arguments rounded: of a convolution's these are what it multiplies."""
+    asked = inspect.signature(op)
+    first, second, *_ = asked.parameters
+
+    @functools.wraps(op)
+    def product(*args: Any, **named: Any) -> None:
+        given = asked.bind(*args, **named).arguments
+        op(**{**given, first: rounded(given[first]), second: rounded(given[second])})
+
+    return product
+
+
+LINEAR = (linear_act, linear_loss_grad, linear_loss, linear_dgrad, linear_wgrad)
+CONVOLUTIONS = tuple(
+    _rounding(op)
+    for op in (
+        conv.conv2d_act,
+        conv.conv2d_loss_grad,
+        conv.conv2d_loss,
+        conv.conv2d_dgrad,
+        conv.conv2d_wgrad,
+        conv.conv_transpose2d_act,
+        conv.conv_transpose2d_loss_grad,
+        conv.conv_transpose2d_loss,
+        conv.conv_transpose2d_dgrad,
+        conv.conv_transpose2d_wgrad,
+    )
+)
+PRODUCTS: tuple[Any, ...] = (*LINEAR, *CONVOLUTIONS)

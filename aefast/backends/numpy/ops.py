@@ -1,7 +1,8 @@
-"""Every op of the contract in plain NumPy: the definition that all other backends are compared with.
+"""The ops of the contract in plain NumPy: the definition that all other backends are compared with.
 
-Read `aefast/ops.py` for what the arguments are. Outputs are written into the caller's arrays. Computations run in the
-outputs' dtype, so float64 buffers make this the oracle; batch sums of scalars are float64 always.
+Those of images are in `conv.py` and `images.py`, the optimizers' in `update.py`, and what follows any product in
+`finish.py`. Read `aefast/ops.py` for what the arguments are. Outputs are written into the caller's arrays. Computations run
+in the outputs' dtype, so float64 buffers make this the oracle; batch sums of scalars are float64 always.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aefast import activations, losses, random, regularizers
+from aefast import random, regularizers
+from aefast.backends.numpy import finish
 from aefast.data.sparse import SparseRows
 
 Array = NDArray[Any]
@@ -74,21 +76,7 @@ def corrupt(
 
 def linear_act(x: Array, w: Array, b: Array, act: int, out: Array, pre: Array | None) -> None:
     """out = act(x @ w.T + b); pre = x @ w.T + b."""
-    z = x @ w.T + b
-    if pre is not None:
-        pre[...] = z
-    out[...] = activations.TABLE[act].function(z)
-
-
-def _loss(h: Array, w: Array, b: Array, act: int, loss: int, target: Array) -> tuple[Array, Array]:
-    """Element losses, and their derivatives by the pre-activation."""
-    z = h @ w.T + b
-    activation, row = activations.TABLE[act], losses.TABLE[loss]
-    if row.on_logits:
-        return row.value(z, target), row.derivative(z, target)
-    r = activation.function(z)
-    saved = z if activation.saved == "preactivation" else r
-    return row.value(r, target), row.derivative(r, target) * activation.derivative(saved)
+    finish.activated(x @ w.T + b, act, out, pre)
 
 
 def linear_loss_grad(
@@ -105,11 +93,8 @@ def linear_loss_grad(
     delta: Array,
 ) -> None:
     """row_loss = sum(f * l(act(z), t)); delta = batch_scale * scale * f * dl/dr * act'(z); z = h @ w.T + b."""
-    value, derivative = _loss(h, w, b, act, loss, target)
-    if feature_weight is not None:
-        value, derivative = value * feature_weight, derivative * feature_weight
-    row_loss[...] = value.sum(axis=1)
-    delta[...] = derivative * (batch_scale * batch_scale.dtype.type(scale))[:, None]
+    z = h @ w.T + b
+    finish.loss_grad(z, act, loss, target, batch_scale, scale, feature_weight, row_loss, delta)
 
 
 def linear_loss(
@@ -123,47 +108,32 @@ def linear_loss(
     row_loss: Array,
 ) -> None:
     """row_loss = sum(f * l(act(h @ w.T + b), t))."""
-    value, _ = _loss(h, w, b, act, loss, target)
-    row_loss[...] = (value if feature_weight is None else value * feature_weight).sum(axis=1)
+    finish.row_losses(h @ w.T + b, act, loss, target, feature_weight, row_loss)
 
 
 def linear_dgrad(
     delta: Array, w: Array, act: int, saved: Array | None, extra: Array | None, out: Array
 ) -> None:
     """out = (delta @ w + extra) * act'(saved)."""
-    dh = delta @ w
-    if extra is not None:
-        dh = dh + extra
-    out[...] = dh if saved is None else dh * activations.TABLE[act].derivative(saved)
+    finish.dgrad(delta @ w, act, saved, extra, out)
 
 
 def linear_wgrad(
     delta: Array, a: Array, dw: Array, db: Array | None, accumulate: bool, partials: Array | None
 ) -> None:
     """dw = delta.T @ a; db = delta.sum(0); both added to with `accumulate`."""
-    if accumulate:
-        dw += delta.T @ a
-        if db is not None:
-            db += delta.sum(axis=0)
-    else:
-        dw[...] = delta.T @ a
-        if db is not None:
-            db[...] = delta.sum(axis=0)
+    if db is not None:
+        db[...] = db + delta.sum(axis=0) if accumulate else delta.sum(axis=0)
+    finish.wgrad(delta.T @ a, dw, accumulate, None)
     if partials is not None:
-        square_norm((dw,) if db is None else (dw, db), partials)
+        finish.square_norm((dw,) if db is None else (dw, db), partials)
 
 
 def bias_grad(delta: Array, db: Array, partials: Array | None) -> None:
-    """db = delta.sum(0)."""
-    db[...] = delta.sum(axis=0)
+    """db = delta.reshape(-1, len(db)).sum(0): a bias for each column, or for each channel of every pixel."""
+    db[...] = delta.reshape(-1, len(db)).sum(axis=0)
     if partials is not None:
-        square_norm((db,), partials)
-
-
-def square_norm(gradients: tuple[Array, ...], partials: Array) -> None:
-    """partials = [sum of all squares, 1 where one isn't finite]."""
-    partials[0] = sum(np.sum(np.square(g.astype(np.float64))) for g in gradients)
-    partials[1] = 0.0 if all(np.isfinite(g).all() for g in gradients) else 1.0
+        finish.square_norm((db,), partials)
 
 
 def _latent_noise(shape: tuple[int, int], seed: int, epoch: int, stream: int, rows: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MASK = 0xFFFFFFFF
 Array = Any  # cupy.ndarray, or in the interpreter numpy.ndarray
 
 
@@ -58,6 +59,11 @@ class Pointer:
         return ()
 
 
+def address_words(seed: int, epoch: int, stream: int) -> NDArray[np.int64]:
+    """(seed's low word, its high word, epoch, stream)."""
+    return np.array((seed & MASK, seed >> 32 & MASK, epoch & MASK, stream & MASK), np.int64)
+
+
 def pointer(array: Array | None) -> Pointer | None:
     """Of an array; None stays: a kernel is compiled without what isn't given."""
     if array is None:
@@ -93,9 +99,23 @@ class Memory:
         """A host array's like; a copy where the device isn't the host."""
         return array if isinstance(array, np.ndarray) else np.asarray(array.get())
 
+    control: Array | None = None
+    """Of a recorded step: see `kernels/control.py`. None: every update takes place."""
+
     def numbers(self, *values: float) -> Array:
         """(n,) float64."""
         return self.here(np.array(values, np.float64))
+
+    def address(self, seed: int, epoch: int, stream: int) -> Array:
+        """(4,) int64: the words of `aefast.random` that all of a run's noise shares."""
+        return self.here(address_words(seed, epoch, stream))
+
+    def fits(self, n_bytes: int) -> bool:
+        """Whether half of the device's free memory is as much."""
+        if self.xp is np:
+            return True
+        free, _ = self.xp.cuda.Device().mem_info
+        return bool(2 * n_bytes <= free)
 
     def room(self, purpose: str, n: int, dtype: Any) -> Array:
         """(>= n,) of that dtype with whatever was left there: kept for each purpose and thread, and grown."""

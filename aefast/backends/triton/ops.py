@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from aefast import optimizers, random
+from aefast.backends.triton.convolutions import Convolutions
 from aefast.backends.triton.kernels import batch, latent, noise, rows
 from aefast.backends.triton.kernels.update import update as update_kernel
 from aefast.backends.triton.launch import (
@@ -23,17 +24,15 @@ from aefast.backends.triton.launch import (
     programs,
 )
 from aefast.backends.triton.memory import Array, steps
-from aefast.backends.triton.products import Products
+from aefast.backends.triton.resident import LOADED, loadable
 from aefast.data.sparse import SparseRows
 
-LOADED = frozenset("efdbBhHiIlLqQ")  # the kinds of numbers that kernels load as they lie in memory
 NOISE_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_D": NOISE_COLS, "warps": NOISE_WARPS}
 LATENT_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_N": NOISE_COLS, "warps": NOISE_WARPS}
 SUM_BLOCKS = {"BLOCK_B": SUM_ROWS, "BLOCK_N": SUM_COLS}
-MASK = 0xFFFFFFFF
 
 
-class Ops(Products):
+class Ops(Convolutions):
     """Every op of the contract; see `aefast/ops` for the arguments and `backends/numpy/ops.py` for the definitions."""
 
     def gather(
@@ -82,12 +81,7 @@ class Ops(Products):
             return data, self.memory.here(index)
         if isinstance(data, np.ndarray):
             index = self.memory.host(index)
-        taken = data[index]
-        if kind.char == "?":
-            taken = taken.view(np.uint8)
-        elif not plain:
-            taken = taken.astype(np.float64 if kind.itemsize > 2 else np.float32)
-        return self.memory.here(taken), self.memory.here(np.arange(len(index)))
+        return self.memory.here(loadable(data[index])), self.memory.here(np.arange(len(index)))
 
     def batch_scale(self, sample_weight: Any, index: Any, out: Array) -> None:
         """out = w / sum(w); no weights are equal weights; a batch of zero weights counts nothing."""
@@ -97,10 +91,6 @@ class Ops(Products):
             sample_weight = self.memory.here(sample_weight[self.memory.host(index)])
             index = self.memory.here(np.arange(len(out)))
         launch(batch.batch_weights, (1,), (sample_weight, index, out), (len(out),), BLOCK=SINGLE)
-
-    def _address(self, seed: int, epoch: int, stream: int) -> Array:
-        words = seed & MASK, seed >> 32 & MASK, epoch & MASK, stream & MASK
-        return self.memory.here(np.array(words, np.int64))
 
     def corrupt(
         self,
@@ -119,7 +109,7 @@ class Ops(Products):
         n, d = x.shape
         drawn = min(level, 1.0)  # of gaussian, whose level is no probability, nothing is compared
         settings = self.memory.numbers(level, low, high, int(drawn * 2**24), int(drawn * 2**23))
-        arrays = x, settings, self.memory.here(rows), self._address(seed, epoch, stream), out
+        arrays = x, settings, self.memory.here(rows), self.memory.address(seed, epoch, stream), out
         grid = (programs((n, NOISE_ROWS), (d, NOISE_COLS)),)
         launch(noise.corrupt, grid, arrays, (n, d, *steps(x), *steps(out)), KIND=kind, **NOISE_BLOCKS)
 
@@ -128,7 +118,7 @@ class Ops(Products):
     ) -> None:
         """z = mu + exp(logvar / 2) * eps; kl = 0.5 * sum(mu^2 + exp(logvar) - 1 - logvar) (Kingma & Welling 2014, app. B)."""
         n, d = z.shape
-        arrays = moments, self.memory.here(rows), self._address(seed, epoch, stream), z, kl
+        arrays = moments, self.memory.here(rows), self.memory.address(seed, epoch, stream), z, kl
         numbers = (n, d, *steps(moments), *steps(z))
         grid = (programs((n, NOISE_ROWS)),)
         launch(latent.sample, grid, arrays, numbers, DRAW=stream >= 0, **LATENT_BLOCKS)
@@ -148,7 +138,7 @@ class Ops(Products):
     ) -> None:
         """dmu = dz + c mu; dlogvar = (dz eps exp(logvar / 2) + c expm1(logvar)) / 2; c = beta batch_scale (kl > free_bits)."""
         n, d = dz.shape
-        settings, address = self.memory.numbers(beta, free_bits), self._address(seed, epoch, stream)
+        settings, address = self.memory.numbers(beta, free_bits), self.memory.address(seed, epoch, stream)
         launch(
             latent.sample_backward,
             (programs((n, NOISE_ROWS)),),
@@ -220,7 +210,7 @@ class Ops(Products):
         settings = self.memory.numbers(weight_decay, h0, h1, h2, lr, c1, c2, clip_scale, ema_decay)
         decoupled = optimizers.TABLE[rule].decoupled_decay
         decay = "none" if not weight_decay else "weight" if decoupled else "gradient"
-        arrays, n = (w, g, s0, s1, ema, settings), len(w)
+        arrays, n = (w, g, s0, s1, ema, settings, self.memory.control), len(w)
         grid = (programs((n, FLAT)),)
         launch(update_kernel, grid, arrays, (n, n_decay), RULE=rule, DECAY=decay, BLOCK=FLAT)
 
@@ -228,7 +218,7 @@ class Ops(Products):
         """out = the epoch's order of n rows."""
         width = max(2, int(n - 1).bit_length())
         low = width // 2
-        address = self._address(seed, epoch, random.stream_word(random.STREAM_SHUFFLE))
+        address = self.memory.address(seed, epoch, random.stream_word(random.STREAM_SHUFFLE))
         grid = (programs((n, FLAT)),)
         launch(noise.permute, grid, (out, address), (n, low, width - low), BLOCK=FLAT)
 

@@ -11,6 +11,7 @@ from aefast.backends.triton.launch import (
     SUM_COLS,
     SUM_ROWS,
     Tile,
+    column_splits_for,
     launch,
     launch_tiled,
     programs,
@@ -121,7 +122,7 @@ class Products:
         tile = tile_for(self.precision, m, n)
         splits, rows = splits_for(tile, m, n, len(delta))
         writers = tile.cover(m, n) if splits == 1 else programs((m * n, FLAT))
-        pairs = writers + (0 if db is None else programs((delta.shape[1], SUM_COLS)))
+        pairs = writers + (0 if db is None else self._column_programs(delta, db))
         norms = None if partials is None else self.memory.room("norms", 2 * pairs, np.float64)
         self._weights(delta, a, dw, accumulate, tile, splits, rows, norms)
         if db is not None:
@@ -130,8 +131,8 @@ class Products:
             self._finish(norms, partials, pairs)
 
     def bias_grad(self, delta: Array, db: Array, partials: Array | None) -> None:
-        """db = delta.sum(0)."""
-        pairs = programs((delta.shape[1], SUM_COLS))
+        """db = delta.reshape(-1, len(db)).sum(0): a bias for each column, or for each channel of every pixel."""
+        pairs = self._column_programs(delta, db)
         norms = None if partials is None else self.memory.room("norms", 2 * pairs, np.float64)
         self._columns(delta, db, False, norms, 0)
         if norms is not None:
@@ -160,22 +161,35 @@ class Products:
             ACCUMULATE=bool(accumulate),
         )
         if parts is not None:
-            numbers = (m, n, splits, *steps(dw))
+            numbers = (m, n, splits, *steps(dw), 0)
             grid = (programs((m * n, FLAT)),)
             constants = {"ACCUMULATE": bool(accumulate), "BLOCK": FLAT}
             launch(wgrad.add_parts, grid, (parts, dw, norms), numbers, **constants)
 
     def _columns(self, delta: Array, db: Array, accumulate: bool, norms: Array | None, first: int) -> None:
-        batch, n = delta.shape
+        n, count = len(db), delta.size // len(db)
+        splits, chunk = column_splits_for(count, n)
+        parts = None if splits == 1 else self.memory.room("column parts", splits * n, np.float32)
+        constants = {"ACCUMULATE": bool(accumulate)}
         launch(
             wgrad.column_sums,
-            (programs((n, SUM_COLS)),),
-            (delta, db, norms),
-            (batch, n, *steps(delta), first),
-            ACCUMULATE=bool(accumulate),
+            (programs((n, SUM_COLS)), splits),
+            (delta, db, parts, norms),
+            (count, delta.shape[1] // n, n, chunk, *steps(delta), first),
+            **constants,
             BLOCK_B=SUM_ROWS,
             BLOCK_N=SUM_COLS,
         )
+        if parts is not None:
+            numbers = (1, n, splits, n, 1, first)
+            grid = (programs((n, FLAT)),)
+            launch(wgrad.add_parts, grid, (parts, db, norms), numbers, **constants, BLOCK=FLAT)
+
+    def _column_programs(self, delta: Array, db: Array) -> int:
+        """Those that write column sums and their norms."""
+        n = len(db)
+        splits, _ = column_splits_for(delta.size // n, n)
+        return programs((n, SUM_COLS if splits == 1 else FLAT))
 
     def _finish(self, norms: Array, partials: Array, pairs: int) -> None:
         launch(wgrad.finish_norm, (1,), (norms, partials), (pairs,), BLOCK=SINGLE)

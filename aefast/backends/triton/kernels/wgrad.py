@@ -49,8 +49,10 @@ def linear_wgrad(
 
 
 @triton.jit
-def add_parts(parts, dw, norms, m, n, splits, dw_row, dw_col, ACCUMULATE: tl.constexpr, BLOCK: tl.constexpr):
-    """dw = parts.sum(0), in the order of the splits; added to with ACCUMULATE."""
+def add_parts(
+    parts, dw, norms, m, n, splits, dw_row, dw_col, first, ACCUMULATE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """dw = parts.sum(0), in the order of the splits; added to with ACCUMULATE. Norms are written from pair `first` on."""
     size = tl.cast(m, tl.int64) * n
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
@@ -62,29 +64,37 @@ def add_parts(parts, dw, norms, m, n, splits, dw_row, dw_col, ACCUMULATE: tl.con
         total += tl.load(where, mask=inside, other=0.0)
     tl.store(where, total, mask=inside)
     if norms is not None:
-        store_norm(total, inside, norms, tl.program_id(0))
+        store_norm(total, inside, norms, first + tl.program_id(0))
 
 
 @triton.jit
 def column_sums(
-    delta, db, norms, batch, n, delta_row, delta_col, first,
+    delta, db, parts, norms, count, pixels, n, chunk, delta_row, delta_col, first,
     ACCUMULATE: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """db = delta.sum(0); norms are written from pair `first` on."""
+    """db = delta.reshape(count, n).sum(0), each row of delta having `pixels` of these, or with `parts` (splits, n) each
+    program's share: of `chunk` of them. Norms are written from pair `first` on.
+    """
+    begin = tl.program_id(1).to(tl.int64) * chunk
+    end = tl.minimum(begin + chunk, count)
     cols = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     total = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
-    for start in range(0, batch, BLOCK_B):
-        rows = tl.arange(0, BLOCK_B).to(tl.int64) + start
-        inside = (rows[:, None] < batch) & (cols[None, :] < n)
+    for start in range(0, chunk, BLOCK_B):
+        rows = tl.arange(0, BLOCK_B).to(tl.int64) + begin + start
+        inside = (rows[:, None] < end) & (cols[None, :] < n)
+        columns = (rows % pixels * n)[:, None] + cols[None, :]
         total += tl.load(
-            delta + rows[:, None] * delta_row + cols[None, :] * delta_col, mask=inside, other=0.0
+            delta + (rows // pixels * delta_row)[:, None] + columns * delta_col, mask=inside, other=0.0
         )
     sums = tl.sum(total, 0)
-    if ACCUMULATE:
-        sums += tl.load(db + cols, mask=cols < n, other=0.0)
-    tl.store(db + cols, sums, mask=cols < n)
-    if norms is not None:
-        store_norm(sums, cols < n, norms, first + tl.program_id(0))
+    if parts is not None:
+        tl.store(parts + tl.program_id(1).to(tl.int64) * n + cols, sums, mask=cols < n)
+    else:
+        if ACCUMULATE:
+            sums += tl.load(db + cols, mask=cols < n, other=0.0)
+        tl.store(db + cols, sums, mask=cols < n)
+        if norms is not None:
+            store_norm(sums, cols < n, norms, first + tl.program_id(0))
 
 
 @triton.jit
