@@ -1,13 +1,15 @@
 """The backend for NVIDIA GPUs from compute capability 8.0 on: Triton kernels on CuPy arrays, no torch needed.
 
-`kernels/` holds what is compiled, `products.py` and `ops.py` the ops of the contract, `launch.py` how they are cut,
-`memory.py` and `driver.py` what Triton is told of CuPy, `program.py` a plan on the device, and `staging.py` the ops on NumPy
-arrays. With TRITON_INTERPRET=1, set before, all of it runs on NumPy arrays in Triton's interpreter, slowly, for checks.
-Same seed, same bits from run to run on one kind of device: no atomics, and every sum in an order that follows from shapes.
+`kernels/` holds what is compiled, `products.py`, `convolutions.py` (with `walks.py`) and `ops.py` the ops of the contract,
+`launch.py` how they are cut, `memory.py` and `driver.py` what Triton is told of CuPy, `staging.py` the ops on NumPy arrays.
+`program.py` is a plan on the device: a step is recorded once (`step.py`) and then started from a graph, with nothing on the
+host between steps, and the data set stays there while it lasts (`resident.py`). With TRITON_INTERPRET=1, set before, all of it
+runs on NumPy arrays in Triton's interpreter, slowly, for checks. Same seed, same bits from run to run on one kind of device:
+no atomics, and every sum in an order that follows from shapes.
 
 It has not run on a GPU yet. float32 products are IEEE's unless AEFAST_TRITON_FLOAT32 says "tf32x3" or "tf32" when the backend
-is made. Not there: recorded graphs (each op is a launch, each step waits for its loss), data that stays on the device
-between steps, float64.
+is made. Not there: persistent products with tensor descriptors, a tuner, copies that overlap with steps where the data set
+doesn't fit, parameters that stay on the device between runs, float64.
 """
 
 from __future__ import annotations
@@ -73,9 +75,9 @@ class TritonBackend:
         self, op: str, *, act: str | None = None, loss: str | None = None, dtype: str = "float32"
     ) -> Support:
         """Every op of the contract, for the activations and losses that are written here."""
-        from aefast.ops import NAMES
+        from aefast.backends.triton.staging import OUTPUTS
 
-        if op not in NAMES:
+        if op not in OUTPUTS:
             return Support(False, f"no op {op!r}")
         if dtype not in DTYPES:
             return Support(False, f"dtype {dtype} isn't one of {', '.join(DTYPES)}")

@@ -87,7 +87,7 @@ class Ops(Convolutions):
         """out = w / sum(w); no weights are equal weights; a batch of zero weights counts nothing."""
         if sample_weight is None:
             index = None
-        elif isinstance(sample_weight, np.ndarray):
+        elif not isinstance(sample_weight, self.memory.xp.ndarray):
             sample_weight = self.memory.here(sample_weight[self.memory.host(index)])
             index = self.memory.here(np.arange(len(out)))
         launch(batch.batch_weights, (1,), (sample_weight, index, out), (len(out),), BLOCK=SINGLE)

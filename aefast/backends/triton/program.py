@@ -94,10 +94,12 @@ class DeviceProgram(InterpretedProgram):
                 return Outcome(total, interrupted=True)
             n = min(most, len(scalars) - total)
             part = slice(total * batch, (total + n) * batch)
-            data, index = resident, feed.index[part]
+            data, index, weights = resident, feed.index[part], feed.sample_weight
             if data is None:
-                data, index = self._kept.rows(taken(feed.data, index)), np.arange(len(index))
-            step = self._step(feed, data, batch)
+                data = self._kept.rows(taken(feed.data, index))
+                weights = None if weights is None else weights[index]
+                index = np.arange(len(index))
+            step = self._step(feed, data, weights, batch)
             step.begin(feed.seed, feed.epoch, nonfinite, clip_norm)
             done, going, found = step.run(index, rows[part], scalars[total : total + n])
             seen = min(n, done + 1)
@@ -109,8 +111,6 @@ class DeviceProgram(InterpretedProgram):
 
     def _data(self, feed: Feed) -> Any:
         """The data set on the device; None where it doesn't fit, or where nobody says that it stays as it is."""
-        if not isinstance(feed.data, (np.ndarray, SparseRows)):
-            return feed.data  # it is there
         if feed.lasting is None:
             return None
         kept = self._resident.get(feed.lasting)
@@ -123,11 +123,13 @@ class DeviceProgram(InterpretedProgram):
             weakref.finalize(feed.lasting, self._recorded.clear)
         return kept[1]
 
-    def _step(self, feed: Feed, data: Any, batch: int) -> RecordedStep:
+    def _step(
+        self, feed: Feed, data: Any, sample_weight: NDArray[np.float64] | None, batch: int
+    ) -> RecordedStep:
         """Recorded anew only where an array lies elsewhere, or is of another kind."""
         weights, shift, scale = (
             None if array is None else self._kept.array(name, array)
-            for name, array in (("weights", feed.sample_weight), ("shift", feed.shift), ("scale", feed.scale))
+            for name, array in (("weights", sample_weight), ("shift", feed.shift), ("scale", feed.scale))
         )
         parts = (data.values, data.indices, data.indptr) if isinstance(data, SparseRows) else (data,)
         key = batch, feed.factor, *map(place_of, (*parts, weights, shift, scale))

@@ -14,20 +14,21 @@ LOADED = frozenset("efdbBhHiIlLqQ")  # the kinds of numbers that kernels load as
 
 
 def loadable(data: NDArray[Any]) -> NDArray[Any]:
-    """The rows as kernels load them: other kinds of numbers are converted."""
+    """The rows as kernels load them: numbers of other kinds, or in other places than their size allows, are converted."""
     kind = data.dtype
     if kind.char == "?":
         return np.ascontiguousarray(data).view(np.uint8)
     if kind.char in LOADED and kind.isnative:
-        return data
+        whole = data.flags.aligned and all(stride % kind.itemsize == 0 for stride in data.strides)
+        return data if whole else np.ascontiguousarray(data)
     return data.astype(np.float64 if kind.itemsize > 2 else np.float32)
 
 
 def uploaded(data: Any, memory: Memory) -> Any:
     """A data set on the device."""
     if isinstance(data, SparseRows):
-        parts = (memory.here(part) for part in (data.values, data.indices, data.indptr))
-        return SparseRows(*parts, data.shape)
+        here = memory.here
+        return SparseRows(here(data.values), here(data.indices), here(data.indptr), data.shape)
     return memory.here(loadable(data))
 
 
@@ -71,5 +72,7 @@ class Kept:
         """The same of rows, dense or sparse."""
         if not isinstance(data, SparseRows):
             return self.array("rows", data)
-        names = "values", "indices", "indptr"
-        return SparseRows(*(self.array(name, getattr(data, name)) for name in names), data.shape)
+        values, indices, indptr = (
+            self.array(name, getattr(data, name)) for name in ("values", "indices", "indptr")
+        )
+        return SparseRows(values, indices, indptr, data.shape)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aefast.backends.triton.memory import Memory
-from aefast.ops import NAMES
 
 # What an op writes.
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -53,7 +52,7 @@ FED = frozenset({"data", "index", "rows", "shift", "scale", "sample_weight", "pe
 
 def staged(ops: Any, memory: Memory) -> SimpleNamespace:
     """Every op of `ops`, taking NumPy arrays."""
-    return SimpleNamespace(**{name: _staged(getattr(ops, name), OUTPUTS[name], memory) for name in NAMES})
+    return SimpleNamespace(**{name: _staged(getattr(ops, name), OUTPUTS[name], memory) for name in OUTPUTS})
 
 
 def _staged(op: Callable[..., None], outputs: tuple[str, ...], memory: Memory) -> Callable[..., None]:

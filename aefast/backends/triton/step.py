@@ -39,6 +39,8 @@ class Varying(float):
 class StepMemory(Memory):
     """Memory in which a call's numbers stay where they are; it remembers which of them vary."""
 
+    control: Array
+
     def __init__(self, memory: Memory) -> None:
         super().__init__(memory.xp)
         self.settings = self.xp.zeros(SETTINGS, np.float64)
@@ -137,6 +139,7 @@ class RecordedStep:
             )  # fmt: skip
         begin, judge = around
         self.launches: list[Launch] = [begin, *calls, judge, *updates]
+        self._judged = 1 + len(calls)
         self._graph: Any = None
 
     def begin(self, seed: int, epoch: int, nonfinite: int, clip_norm: float) -> None:
@@ -157,7 +160,14 @@ class RecordedStep:
         self.memory.control[:2] = 0
         self._start(n)
         _, done, going, _ = (int(x) for x in self.memory.host(self.memory.control))
-        return done, bool(going), self.memory.host(self._losses[:n])
+        losses = self.memory.host(self._losses[:n])
+        if (
+            not going
+        ):  # later steps have worked in the same memory: what the one that ended it left is made again
+            self.memory.control[0] = done
+            for each in self.launches[: self._judged]:
+                each.start()
+        return done, bool(going), losses
 
     def _start(self, n: int) -> None:
         xp = self.memory.xp

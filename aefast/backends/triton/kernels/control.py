@@ -52,7 +52,7 @@ def judge_step(
     rule = tl.load(policy)
     stays = going & (finite | (rule != STOP))
     takes = stays & (finite | (rule == PROPAGATE))
-    tl.store(losses + step, value, mask=going)
+    tl.store(losses + step, tl.where(going, value, tl.load(losses + step)))
     tl.store(control + 1, tl.load(control + 1) + stays.to(tl.int64))
     tl.store(control + 2, stays.to(tl.int64))
     tl.store(control + 3, takes.to(tl.int64))

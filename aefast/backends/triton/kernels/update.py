@@ -17,12 +17,13 @@ def update(
     """One optimizer step on (n,) float32; `aefast/optimizers.py` cites each rule's source.
 
     `settings` (9,) float64: weight_decay, h0, h1, h2, lr, c1, c2, clip_scale, ema_decay. Constants such as 1 - h1 are taken
-    in float64 and only then rounded. Where `control` is given and control[3] is 0, nothing changes. DECAY: "none", "gradient" or "weight", of the first n_decay parameters.
+    in float64 and only then rounded. DECAY: "none", "gradient" or "weight", of the first n_decay parameters. Where `control`
+    is given and control[3] is 0, nothing changes.
     """
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     if control is not None:
-        inside = inside & (tl.load(control + 3) != 0)
+        inside = at < n * tl.load(control + 3)
     decay, h0, h1 = tl.load(settings), tl.load(settings + 1), tl.load(settings + 2)
     eps, rate = tl.load(settings + 3).to(tl.float32), tl.load(settings + 4).to(tl.float32)
     k0, k1 = h0.to(tl.float32), h1.to(tl.float32)
