@@ -11,10 +11,12 @@ from aefast import random, regularizers
 from aefast.checks import real
 from aefast.data.rows import as_weights
 from aefast.ops.checks import Array, apart, check, implementation, integers, noise_address, output
+from aefast.ops.exchange import any_array
 
 _at_least_0 = real(0.0)
 
 
+@any_array
 def corrupt(
     x: Array,
     kind: str = "gaussian",
@@ -55,6 +57,7 @@ def corrupt(
     return result
 
 
+@any_array
 def gaussian_latent(
     moments: Array,
     *,
@@ -80,6 +83,7 @@ def gaussian_latent(
     return z, kl
 
 
+@any_array
 def gaussian_latent_backward(
     moments: Array,
     dz: Array,
@@ -111,6 +115,7 @@ def gaussian_latent_backward(
     return delta
 
 
+@any_array
 def sparsity_penalty(
     h: Array,
     kind: str = "kl",

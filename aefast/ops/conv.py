@@ -17,10 +17,12 @@ from aefast import checks
 from aefast.geometry import Geometry, Padding, Pair
 from aefast.ops import spatial
 from aefast.ops.checks import Array, check
+from aefast.ops.exchange import any_array
 from aefast.ops.images import read_shape
 from aefast.ops.spatial import CONV2D, Setting
 
 
+@any_array
 def conv2d_act(
     x: Array,
     w: Array,
@@ -46,6 +48,7 @@ def conv2d_act(
     return spatial.act(setting, x, w, b, activation, out, pre)
 
 
+@any_array
 def conv2d_loss_grad(
     h: Array,
     w: Array,
@@ -76,6 +79,7 @@ def conv2d_loss_grad(
     return spatial.loss_grad(setting, h, w, b, target, activation, loss, reduction, *weights, out)
 
 
+@any_array
 def conv2d_loss(
     h: Array,
     w: Array,
@@ -103,6 +107,7 @@ def conv2d_loss(
     return spatial.row_losses(setting, h, w, b, target, activation, loss, feature_weight, out)
 
 
+@any_array
 def conv2d_dgrad(
     delta: Array,
     w: Array,
@@ -140,6 +145,7 @@ def conv2d_dgrad(
     return spatial.dgrad(setting, delta, w, saved, activation, extra, out)
 
 
+@any_array
 def conv2d_wgrad(
     delta: Array,
     a: Array,

@@ -13,6 +13,7 @@ from aefast import checks
 from aefast.geometry import Geometry, Pair
 from aefast.ops import spatial
 from aefast.ops.checks import Array, check
+from aefast.ops.exchange import any_array
 from aefast.ops.images import read_shape
 from aefast.ops.spatial import CONV_TRANSPOSE2D, Setting
 
@@ -20,6 +21,7 @@ Options = tuple[Pair, Pair, Pair, Pair, int]
 """stride, padding, output_padding, dilation, groups."""
 
 
+@any_array
 def conv_transpose2d_act(
     x: Array,
     w: Array,
@@ -46,6 +48,7 @@ def conv_transpose2d_act(
     return spatial.act(setting, x, w, b, activation, out, pre)
 
 
+@any_array
 def conv_transpose2d_loss_grad(
     h: Array,
     w: Array,
@@ -77,6 +80,7 @@ def conv_transpose2d_loss_grad(
     return spatial.loss_grad(setting, h, w, b, target, activation, loss, reduction, *weights, out)
 
 
+@any_array
 def conv_transpose2d_loss(
     h: Array,
     w: Array,
@@ -105,6 +109,7 @@ def conv_transpose2d_loss(
     return spatial.row_losses(setting, h, w, b, target, activation, loss, feature_weight, out)
 
 
+@any_array
 def conv_transpose2d_dgrad(
     delta: Array,
     w: Array,
@@ -155,6 +160,7 @@ def conv_transpose2d_dgrad(
     return spatial.dgrad(setting, delta, w, saved, activation, extra, out)
 
 
+@any_array
 def conv_transpose2d_wgrad(
     delta: Array,
     a: Array,

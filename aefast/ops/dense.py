@@ -12,8 +12,10 @@ import numpy as np
 from aefast import activations, losses
 from aefast.data.rows import as_feature_weight, as_rows, as_weights
 from aefast.ops.checks import Array, apart, check, check_loss, group, implementation, output
+from aefast.ops.exchange import any_array
 
 
+@any_array
 def linear_act(
     x: Any,
     w: Array,
@@ -53,6 +55,7 @@ def linear_act(
     return result
 
 
+@any_array
 def linear_loss_grad(
     h: Array,
     w: Array,
@@ -72,7 +75,7 @@ def linear_loss_grad(
 
     r = act(h @ w.T + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by d for "mean"; delta = dloss/dz
     """
-    ops, batch, feature_weight = _last_layer(
+    ops, batch, feature_weight = last_layer(
         backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     scale = losses.element_scale(reduction, len(w))
@@ -86,6 +89,7 @@ def linear_loss_grad(
     return scale * float(weights.astype(np.float64) @ row_loss.astype(np.float64)), delta
 
 
+@any_array
 def linear_loss(
     h: Array,
     w: Array,
@@ -103,7 +107,7 @@ def linear_loss(
 
     (f * l(act(h @ w.T + b), target)).sum(1)
     """
-    ops, batch, feature_weight = _last_layer(
+    ops, batch, feature_weight = last_layer(
         backend, "linear_loss", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     row_loss = output("out", out, (batch,), h.dtype)
@@ -114,6 +118,7 @@ def linear_loss(
     return row_loss
 
 
+@any_array
 def linear_dgrad(
     delta: Array,
     w: Array,
@@ -147,6 +152,7 @@ def linear_dgrad(
     return result
 
 
+@any_array
 def linear_wgrad(
     delta: Array,
     a: Array,
@@ -174,7 +180,7 @@ def linear_wgrad(
     return dw, db
 
 
-def _last_layer(
+def last_layer(
     backend: str,
     op: str,
     h: Array,
@@ -186,6 +192,7 @@ def _last_layer(
     feature_weight: Array | None,
     compute_dtype: str | None,
 ) -> tuple[Any, int, Array | None]:
+    """The backend's ops, the batch, and the feature weights in h's dtype, once all arguments are checked."""
     check_loss(activation, loss)
     ops = implementation(backend, op, h, act=activation, loss=loss, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), h.dtype)

@@ -19,11 +19,13 @@ from aefast.ops.checks import (
     output,
     reals,
 )
+from aefast.ops.exchange import any_array
 
 _at_least_0, _step = real(0.0), integer(1)
 _rows_number = integer(1, high=2**32)  # the permutation is one of 32-bit words
 
 
+@any_array
 def gather(
     data: Array,
     index: Array,
@@ -60,6 +62,7 @@ def gather(
     return result
 
 
+@any_array
 def update(
     w: Array,
     g: Array,

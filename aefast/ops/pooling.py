@@ -8,9 +8,11 @@ from aefast import activations
 from aefast.geometry import Geometry, Padding, Pair
 from aefast.layers import POOL_CODES, Pool2d, Upsample2d
 from aefast.ops.checks import Array, implementation
+from aefast.ops.exchange import any_array
 from aefast.ops.images import Images, image_side, map_side, need_saved, read_shape
 
 
+@any_array
 def pool2d(
     x: Array,
     kernel_size: Pair,
@@ -40,6 +42,7 @@ def pool2d(
     return result
 
 
+@any_array
 def pool2d_dgrad(
     delta: Array,
     x: Array,
@@ -79,6 +82,7 @@ def pool2d_dgrad(
     return result
 
 
+@any_array
 def upsample2d(
     x: Array,
     stride: Pair,
@@ -103,6 +107,7 @@ def upsample2d(
     return result
 
 
+@any_array
 def upsample2d_dgrad(
     delta: Array,
     stride: Pair,
