@@ -12,10 +12,9 @@ import numpy as np
 from aefast import activations, losses
 from aefast.data.rows import as_feature_weight, as_rows, as_weights
 from aefast.ops.checks import Array, apart, check, check_loss, group, implementation, output
-from aefast.ops.exchange import any_array
+from aefast.ops.exchange import exchanged, is_foreign
 
 
-@any_array
 def linear_act(
     x: Any,
     w: Array,
@@ -33,6 +32,8 @@ def linear_act(
 
     h = act(x @ w.T + b)
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(linear_act, locals())
     act = activations.get(activation)
     sparse = hasattr(x, "tocsr")
     ops = implementation(
@@ -55,7 +56,6 @@ def linear_act(
     return result
 
 
-@any_array
 def linear_loss_grad(
     h: Array,
     w: Array,
@@ -75,6 +75,8 @@ def linear_loss_grad(
 
     r = act(h @ w.T + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by d for "mean"; delta = dloss/dz
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(linear_loss_grad, locals())
     ops, batch, feature_weight = last_layer(
         backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
@@ -89,7 +91,6 @@ def linear_loss_grad(
     return scale * float(weights.astype(np.float64) @ row_loss.astype(np.float64)), delta
 
 
-@any_array
 def linear_loss(
     h: Array,
     w: Array,
@@ -107,6 +108,8 @@ def linear_loss(
 
     (f * l(act(h @ w.T + b), target)).sum(1)
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(linear_loss, locals())
     ops, batch, feature_weight = last_layer(
         backend, "linear_loss", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
@@ -118,7 +121,6 @@ def linear_loss(
     return row_loss
 
 
-@any_array
 def linear_dgrad(
     delta: Array,
     w: Array,
@@ -136,6 +138,8 @@ def linear_dgrad(
 
     (delta @ w + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(linear_dgrad, locals())
     act = activations.get(activation)
     ops = implementation(backend, "linear_dgrad", delta, act=act.name, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), delta.dtype)
@@ -152,7 +156,6 @@ def linear_dgrad(
     return result
 
 
-@any_array
 def linear_wgrad(
     delta: Array,
     a: Array,
@@ -166,6 +169,8 @@ def linear_wgrad(
 
     delta.T @ a, delta.sum(0)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(linear_wgrad, locals())
     ops = implementation(backend, "linear_wgrad", delta, compute_dtype=compute_dtype)
     batch, n = check("delta", delta, (None, None), delta.dtype)
     _, m = check("a", a, (batch, None), delta.dtype)

@@ -6,11 +6,9 @@ The first array of a call decides what comes back: NumPy's, tensors, or arrays o
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,28 +16,14 @@ from aefast import backends
 from aefast.errors import BackendUnavailableError
 from aefast.ops.checks import Array
 
-P = ParamSpec("P")
 R = TypeVar("R")
 DLPACK_CPU = 1  # kDLCPU of dlpack.h
 GROUPS = ("out", "slots")  # the arguments that may be tuples of arrays
 
 
-def any_array(function: Callable[P, R]) -> Callable[P, R]:
-    """The op for arrays of every kind; a first argument of NumPy's goes straight to it."""
-    names = tuple(inspect.signature(function).parameters)
-    ndarray = np.ndarray
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if args and type(args[0]) is ndarray:
-            return function(*args, **kwargs)
-        named = [*zip(names, args, strict=False)]
-        if len(args) > len(names) or not any(map(_is_foreign, _flat([*named, *kwargs.items()]))):
-            return function(*args, **kwargs)
-        result: R = _exchanged(function, named, kwargs)
-        return result
-
-    return call
+def is_foreign(value: Any) -> bool:
+    """Whether it is an array, and not NumPy's."""
+    return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ndarray)
 
 
 def is_tensor(value: Any) -> bool:
@@ -72,20 +56,6 @@ def _shown(device: Any) -> str:
     return f"device {str(device)!r}, for which aefast has no backend"
 
 
-def _is_foreign(value: Any) -> bool:
-    return hasattr(type(value), "__dlpack__") and not isinstance(value, np.ndarray)
-
-
-def _flat(arguments: list[tuple[str, Any]]) -> list[Any]:
-    flat: list[Any] = []
-    for name, value in arguments:
-        if name in GROUPS and isinstance(value, (tuple, list)):
-            flat += value
-        else:
-            flat.append(value)
-    return flat
-
-
 def _view(op: str, name: str, value: Any) -> Array:
     if is_tensor(value):
         if value.requires_grad and sys.modules["torch"].is_grad_enabled():
@@ -102,35 +72,39 @@ def _view(op: str, name: str, value: Any) -> Array:
     return np.from_dlpack(value)
 
 
-def _exchanged(function: Any, named: list[tuple[str, Any]], kwargs: dict[str, Any]) -> Any:
-    kind: Any = None
+def exchanged(function: Callable[..., R], arguments: dict[str, Any]) -> R:
+    """What the op makes of its arguments' views; each op starts with it, where its first array is foreign.
+
+    Raises BackendUnavailableError for an array that isn't on the CPU, TypeError for a dtype that NumPy doesn't have and for a
+    tensor that requires grad while grad is on.
+    """
+    op = function.__name__
+    first = next(iter(arguments.values()))
     given: list[tuple[Array, Any]] = []
 
     def viewed(name: str, value: Any) -> Any:
-        nonlocal kind
         if name in GROUPS and isinstance(value, (tuple, list)):
             return tuple(viewed(f"{name}[{i}]", item) for i, item in enumerate(value))
-        if not _is_foreign(value):
+        if not is_foreign(value):
             return value
-        kind = value if kind is None else kind
-        view = _view(function.__name__, name, value)
+        view = _view(op, name, value)
         given.append((view, value))
         return view
 
     def returned(result: Any) -> Any:
         if isinstance(result, tuple):
-            return tuple(returned(item) for item in result)
+            return tuple(map(returned, result))
         if not isinstance(result, np.ndarray):
             return result
         for view, value in given:
             if view is result:
                 return value
-        if is_tensor(kind):
+        if is_tensor(first):
             return sys.modules["torch"].from_numpy(result)
-        if hasattr(kind, "__array_namespace__"):
-            return kind.__array_namespace__().from_dlpack(result)
+        if hasattr(first, "__array_namespace__"):
+            return first.__array_namespace__().from_dlpack(result)
         return result
 
-    args = [viewed(name, value) for name, value in named]
-    options = {name: viewed(name, value) for name, value in kwargs.items()}
-    return returned(function(*args, **options))
+    views = {name: viewed(name, value) for name, value in arguments.items()}
+    result: R = returned(function(**views))
+    return result
