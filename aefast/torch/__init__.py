@@ -2,8 +2,8 @@
 
 Each function here is made of operators `torch.ops.aefast.*`, forward and backward. They take float32 and float64 where a
 backend has it (`backend="auto"`, or a name, as in `aefast.ops`), compute without a copy, and copy only what is strided as the
-kernels can't read it. A backward pass can't be differentiated again. Tensors that lie elsewhere than on the CPU are a
-BackendUnavailableError; meta tensors have shapes only, as everywhere in PyTorch.
+kernels can't read it. A backward pass can't be differentiated again, nor a call by torch.func.grad. Tensors that lie elsewhere
+than on the CPU are a BackendUnavailableError; meta tensors have shapes only, as everywhere in PyTorch.
 """
 
 from __future__ import annotations
