@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aefast import callbacks as callbacks
     from aefast import ops as ops
     from aefast import optimizers as optim  # noqa: F401
+    from aefast import torch as torch
     from aefast.errors import BackendUnavailableError as BackendUnavailableError
     from aefast.errors import CorruptFileError as CorruptFileError
     from aefast.errors import FallbackWarning as FallbackWarning
@@ -52,14 +53,17 @@ _PUBLIC: dict[str, tuple[str, str | None]] = {
     "ops": ("aefast.ops", None),
     "optim": ("aefast.optimizers", None),
 }
+# Needs a package that aefast doesn't bring: found by its name alone, so that a walk through all names loads nothing.
+_EXTRAS: dict[str, tuple[str, str | None]] = {"torch": ("aefast.torch", None)}
 __all__ = ["__version__"]
 __all__ += list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    found = _PUBLIC.get(name) or _EXTRAS.get(name)
+    if found is None:
         raise AttributeError(f"module 'aefast' has no attribute {name!r}")
-    module, attribute = _PUBLIC[name]
+    module, attribute = found
     loaded = importlib.import_module(module)
     value = loaded if attribute is None else getattr(loaded, attribute)
     globals()[name] = value

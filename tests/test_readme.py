@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def test_the_lines_on_embedding_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (names["h"] >= 0).all()  # type: ignore[operator]
     assert set(names["gradients"]) == set(names["weights"])  # type: ignore[call-overload]
     assert (tmp_path / "run.csv").read_text().startswith("event,epoch,step")
+
+
+def test_the_lines_on_torch_run(torch: Any) -> None:
+    names: dict[str, Any] = {}
+    torch.manual_seed(0)
+    exec(compile(_blocks("python")[3], "README.md", "exec"), names)
+    assert names["rows"].shape == (100,)
+    assert np.mean(names["curve"][-5:]) < np.mean(names["curve"][:5])
 
 
 def test_the_lines_on_images_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

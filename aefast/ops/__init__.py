@@ -1,4 +1,4 @@
-"""The op contract, and its functional front on NumPy arrays.
+"""The op contract, and its functional front on arrays in the caller's memory.
 
 Letters, here and everywhere: B batch, M fan-in, N fan-out, d features (the N of the last layer), L latents. Matrices are
 row-major; weights are (N, M) as in h = act(x Wᵀ + b); a transposed view serves as a tied weight. `delta` is the derivative
@@ -9,6 +9,10 @@ what isn't given as `out`, and call one backend.
 All take `backend="auto"` (the first of cpu, numba, numpy that can) or a name, and compute in the dtype of their first
 array: float32, or float64 where the backend has it; products take `compute_dtype="bfloat16"` with float32 arrays. Arrays of
 other dtypes are a TypeError, wrong shapes a ValueError. Inputs are never changed but where the docstring says so.
+
+Arrays are NumPy's; or PyTorch's tensors, or of any library that speaks DLPack (JAX's, read-only there), on the CPU: these
+too are read and, as `out`, written in place, and what comes back is of the first array's kind. Arrays on other devices are a
+BackendUnavailableError. Derivatives by PyTorch's autograd are in `aefast.torch`.
 """
 
 from __future__ import annotations

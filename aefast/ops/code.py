@@ -11,6 +11,7 @@ from aefast import random, regularizers
 from aefast.checks import real
 from aefast.data.rows import as_weights
 from aefast.ops.checks import Array, apart, check, implementation, integers, noise_address, output
+from aefast.ops.exchange import exchanged, is_foreign
 
 _at_least_0 = real(0.0)
 
@@ -32,6 +33,8 @@ def corrupt(
 
     x + level * n, where(u < level, 0, x), or low / high each with probability level / 2
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(corrupt, locals())
     setting = regularizers.Corruption(kind, level, low, high)
     noise_address(seed, epoch)
     ops = implementation(backend, "corrupt", x)
@@ -70,6 +73,8 @@ def gaussian_latent(
 
     mu + exp(logvar / 2) * eps, (mu**2 + exp(logvar) - 1 - logvar).sum(1) / 2
     """
+    if type(moments) is not np.ndarray and is_foreign(moments):
+        return exchanged(gaussian_latent, locals())
     noise_address(seed, epoch)
     ops, batch, n_latents = _moments("gaussian_latent", moments, backend)
     z = output("out", out, (batch, n_latents), moments.dtype)
@@ -97,6 +102,8 @@ def gaussian_latent_backward(
 
     [dz + c mu, dz eps exp(logvar / 2) / 2 + c (exp(logvar) - 1) / 2], c = beta w / sum(w) where kl > free_bits
     """
+    if type(moments) is not np.ndarray and is_foreign(moments):
+        return exchanged(gaussian_latent_backward, locals())
     noise_address(seed, epoch)
     _at_least_0("beta", beta)
     _at_least_0("free_bits", free_bits)
@@ -125,6 +132,8 @@ def sparsity_penalty(
 
     weight * sum_j KL(target || mean_b h_bj), or weight * mean_b sum_j of abs(h) or h^2
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(sparsity_penalty, locals())
     setting = regularizers.Sparsity(kind, weight, target)
     ops = implementation(backend, "sparsity_penalty", h)
     batch, n_latents = check("h", h, (None, None), h.dtype)

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aefast import checks
 from aefast.geometry import Geometry, Padding, Pair
 from aefast.ops import spatial
 from aefast.ops.checks import Array, check
+from aefast.ops.exchange import exchanged, is_foreign
 from aefast.ops.images import read_shape
 from aefast.ops.spatial import CONV2D, Setting
 
@@ -41,6 +44,8 @@ def conv2d_act(
 
     act(conv(x, w) + b)
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(conv2d_act, locals())
     options = stride, padding, dilation, groups
     setting = _forward("x", x, w, options, layout, backend, compute_dtype)
     return spatial.act(setting, x, w, b, activation, out, pre)
@@ -70,6 +75,8 @@ def conv2d_loss_grad(
 
     r = act(conv(h, w) + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by the features for "mean"
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(conv2d_loss_grad, locals())
     options = stride, padding, dilation, groups
     setting = _forward("h", h, w, options, layout, backend, compute_dtype)
     weights = sample_weight, feature_weight
@@ -98,6 +105,8 @@ def conv2d_loss(
 
     (f * l(act(conv(h, w) + b), target)).sum((1, 2, 3))
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(conv2d_loss, locals())
     options = stride, padding, dilation, groups
     setting = _forward("h", h, w, options, layout, backend, compute_dtype)
     return spatial.row_losses(setting, h, w, b, target, activation, loss, feature_weight, out)
@@ -126,6 +135,8 @@ def conv2d_dgrad(
 
     (conv_transpose(delta, w) + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(conv2d_dgrad, locals())
     batch, (height, width, _) = read_shape("delta", delta, layout)
     n, *kernel, depth = check("w", w, (None, None, None, None), delta.dtype)
     checks.integer(1)("groups", groups)
@@ -161,6 +172,8 @@ def conv2d_wgrad(
 
     dw[n, i, j, c] = sum_byx delta[b, y, x, n] a[b, y stride + i dilation - top, x stride + j dilation - left, c]
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(conv2d_wgrad, locals())
     batch, (height, width, channels) = read_shape("a", a, layout)
     _, (_, _, n) = read_shape("delta", delta, layout)
     geometry = Geometry.of(

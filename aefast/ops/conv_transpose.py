@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aefast import checks
 from aefast.geometry import Geometry, Pair
 from aefast.ops import spatial
 from aefast.ops.checks import Array, check
+from aefast.ops.exchange import exchanged, is_foreign
 from aefast.ops.images import read_shape
 from aefast.ops.spatial import CONV_TRANSPOSE2D, Setting
 
@@ -41,6 +44,8 @@ def conv_transpose2d_act(
 
     act(conv_transpose(x, w) + b)
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(conv_transpose2d_act, locals())
     options = stride, padding, output_padding, dilation, groups
     setting = _forward("x", x, w, options, layout, backend, compute_dtype)
     return spatial.act(setting, x, w, b, activation, out, pre)
@@ -71,6 +76,8 @@ def conv_transpose2d_loss_grad(
 
     r = act(conv_transpose(h, w) + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by the features for "mean"
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(conv_transpose2d_loss_grad, locals())
     options = stride, padding, output_padding, dilation, groups
     setting = _forward("h", h, w, options, layout, backend, compute_dtype)
     weights = sample_weight, feature_weight
@@ -100,6 +107,8 @@ def conv_transpose2d_loss(
 
     (f * l(act(conv_transpose(h, w) + b), target)).sum((1, 2, 3))
     """
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(conv_transpose2d_loss, locals())
     options = stride, padding, output_padding, dilation, groups
     setting = _forward("h", h, w, options, layout, backend, compute_dtype)
     return spatial.row_losses(setting, h, w, b, target, activation, loss, feature_weight, out)
@@ -128,6 +137,8 @@ def conv_transpose2d_dgrad(
 
     (conv(delta, w) + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(conv_transpose2d_dgrad, locals())
     options = stride, padding, output_padding, dilation, groups
     batch, (height, width, channels) = read_shape("delta", delta, layout)
     n, *kernel, depth = check("w", w, (None, None, None, None), delta.dtype)
@@ -177,6 +188,8 @@ def conv_transpose2d_wgrad(
 
     dw[n, i, j, c] = sum_byx a[b, y, x, n] delta[b, y stride + i dilation - pad, x stride + j dilation - pad, c]
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(conv_transpose2d_wgrad, locals())
     options = stride, padding, output_padding, dilation, groups
     batch, (rows, columns, n) = read_shape("a", a, layout)
     _, (height, width, channels) = read_shape("delta", delta, layout)

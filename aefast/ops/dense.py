@@ -12,6 +12,7 @@ import numpy as np
 from aefast import activations, losses
 from aefast.data.rows import as_feature_weight, as_rows, as_weights
 from aefast.ops.checks import Array, apart, check, check_loss, group, implementation, output
+from aefast.ops.exchange import exchanged, is_foreign
 
 
 def linear_act(
@@ -31,6 +32,8 @@ def linear_act(
 
     h = act(x @ w.T + b)
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(linear_act, locals())
     act = activations.get(activation)
     sparse = hasattr(x, "tocsr")
     ops = implementation(
@@ -72,7 +75,9 @@ def linear_loss_grad(
 
     r = act(h @ w.T + b); loss = sum_i w_i sum_j f_j l(r_ij, t_ij) / sum(w), divided by d for "mean"; delta = dloss/dz
     """
-    ops, batch, feature_weight = _last_layer(
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(linear_loss_grad, locals())
+    ops, batch, feature_weight = last_layer(
         backend, "linear_loss_grad", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     scale = losses.element_scale(reduction, len(w))
@@ -103,7 +108,9 @@ def linear_loss(
 
     (f * l(act(h @ w.T + b), target)).sum(1)
     """
-    ops, batch, feature_weight = _last_layer(
+    if type(h) is not np.ndarray and is_foreign(h):
+        return exchanged(linear_loss, locals())
+    ops, batch, feature_weight = last_layer(
         backend, "linear_loss", h, w, b, target, activation, loss, feature_weight, compute_dtype
     )
     row_loss = output("out", out, (batch,), h.dtype)
@@ -131,6 +138,8 @@ def linear_dgrad(
 
     (delta @ w + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(linear_dgrad, locals())
     act = activations.get(activation)
     ops = implementation(backend, "linear_dgrad", delta, act=act.name, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), delta.dtype)
@@ -160,6 +169,8 @@ def linear_wgrad(
 
     delta.T @ a, delta.sum(0)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(linear_wgrad, locals())
     ops = implementation(backend, "linear_wgrad", delta, compute_dtype=compute_dtype)
     batch, n = check("delta", delta, (None, None), delta.dtype)
     _, m = check("a", a, (batch, None), delta.dtype)
@@ -174,7 +185,7 @@ def linear_wgrad(
     return dw, db
 
 
-def _last_layer(
+def last_layer(
     backend: str,
     op: str,
     h: Array,
@@ -186,6 +197,7 @@ def _last_layer(
     feature_weight: Array | None,
     compute_dtype: str | None,
 ) -> tuple[Any, int, Array | None]:
+    """The backend's ops, the batch, and the feature weights in h's dtype, once all arguments are checked."""
     check_loss(activation, loss)
     ops = implementation(backend, op, h, act=activation, loss=loss, compute_dtype=compute_dtype)
     n, m = check("w", w, (None, None), h.dtype)

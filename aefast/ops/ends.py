@@ -19,6 +19,7 @@ from aefast.ops.checks import (
     output,
     reals,
 )
+from aefast.ops.exchange import exchanged, is_foreign
 
 _at_least_0, _step = real(0.0), integer(1)
 _rows_number = integer(1, high=2**32)  # the permutation is one of 32-bit words
@@ -39,6 +40,8 @@ def gather(
 
     (data[index] - shift) * scale in float64, or data[index] * factor
     """
+    if type(data) is not np.ndarray and is_foreign(data):
+        return exchanged(gather, locals())
     data = as_rows(data, what="data")
     index = integers("index", index)
     finite("factor", factor)
@@ -76,6 +79,9 @@ def update(
 
     As many slots as the optimizer has (`aefast.optim`), zero before step 1. g is multiplied by `clip_scale`.
     """
+    if type(w) is not np.ndarray and is_foreign(w):
+        exchanged(update, locals())
+        return
     rule = optimizers.get(optimizer)
     ops = implementation(backend, "update", w)
     (n,) = check("w", w, (None,), w.dtype)

@@ -21,21 +21,26 @@ CHANNELS_FIRST, _ = LAYOUTS
 Side = tuple[int, int, int]
 """(height, width, channels)."""
 
-_layout = choice(LAYOUTS)
+check_layout = choice(LAYOUTS)
 
 
 def read_shape(name: str, array: Array, layout: str) -> tuple[int, Side]:
     """The batch and (height, width, channels) of a 4-D array; TypeError or ValueError for another."""
-    _layout("layout", layout)
+    check_layout("layout", layout)
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, but is {type(array).__name__}")
-    order = "(B, C, H, W)" if layout == CHANNELS_FIRST else "(B, H, W, C)"
-    if array.ndim != 4 or 0 in array.shape:
+    return sides(name, array.shape, layout)
+
+
+def sides(name: str, shape: tuple[int, ...], layout: str) -> tuple[int, Side]:
+    """The batch and (height, width, channels) of a shape in a known layout; ValueError for one that isn't 4-D."""
+    if len(shape) != 4 or 0 in shape:
+        order = "(B, C, H, W)" if layout == CHANNELS_FIRST else "(B, H, W, C)"
         raise ValueError(
-            f"{name} must have shape {order} with layout={layout!r}, without empty dimensions, but has {array.shape}; "
+            f"{name} must have shape {order} with layout={layout!r}, without empty dimensions, but has {shape}; "
             "1-D data have H = 1"
         )
-    b, *sizes = array.shape
+    b, *sizes = shape
     channels, height, width = sizes if layout == CHANNELS_FIRST else (sizes[2], sizes[0], sizes[1])
     return b, (height, width, channels)
 

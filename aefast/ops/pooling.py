@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aefast import activations
 from aefast.geometry import Geometry, Padding, Pair
 from aefast.layers import POOL_CODES, Pool2d, Upsample2d
 from aefast.ops.checks import Array, implementation
+from aefast.ops.exchange import exchanged, is_foreign
 from aefast.ops.images import Images, image_side, map_side, need_saved, read_shape
 
 
@@ -27,6 +30,8 @@ def pool2d(
 
     Only pixels inside the image count. A NaN in a window makes it NaN. Windows in the padding alone are a ValueError.
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(pool2d, locals())
     batch, (height, width, channels) = read_shape("x", x, layout)
     options = kernel_size, stride, padding, dilation
     geometry = _pool(kind, (channels, height, width), options)
@@ -62,6 +67,8 @@ def pool2d_dgrad(
 
     (unpooled + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(pool2d_dgrad, locals())
     need_saved("pool2d_dgrad", activation, saved)
     batch, (height, width, channels) = read_shape("x", x, layout)
     options = kernel_size, stride, padding, dilation
@@ -91,6 +98,8 @@ def upsample2d(
 
     x.repeat(stride_y, 1).repeat(stride_x, 2)
     """
+    if type(x) is not np.ndarray and is_foreign(x):
+        return exchanged(upsample2d, locals())
     batch, (height, width, channels) = read_shape("x", x, layout)
     geometry = _repeated((channels, height, width), stride)
     ops = implementation(backend, "upsample2d", x)
@@ -118,6 +127,8 @@ def upsample2d_dgrad(
 
     (sums of each pixel's block + extra) * act'(saved)
     """
+    if type(delta) is not np.ndarray and is_foreign(delta):
+        return exchanged(upsample2d_dgrad, locals())
     need_saved("upsample2d_dgrad", activation, saved)
     batch, (height, width, channels) = read_shape("delta", delta, layout)
     window = Geometry.of(
