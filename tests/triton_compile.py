@@ -157,13 +157,9 @@ def steps() -> Iterator[tuple[str, Any]]:
     memory, (params, grads, *slots, ema) = Memory(np), (zeros(n) for _ in range(5))
     state = State(params, grads, tuple(slots), ema)
     program = DeviceProgram(plan, state, Ops(memory, "ieee"), memory)
-    index = zeros(64, dtype=I64)
-    yield (
-        "step",
-        lambda: program.run_steps(
-            Feed(zeros(64, 96), index), zeros(1, 4, dtype=F64), zeros(1, dtype=F64), 1, 1.0
-        ),
-    )
+    feed = Feed(zeros(64, 96), zeros(64, dtype=I64))
+    # Nothing runs here, so that a run would never end.
+    yield "step", lambda: [launched.start() for launched in program._record(feed, 64).launches]
 
 
 def everything(ops: Ops) -> Iterator[tuple[str, Any]]:

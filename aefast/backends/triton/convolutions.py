@@ -10,6 +10,7 @@ import numpy as np
 from aefast.backends.triton.kernels import conv, images, wgrad
 from aefast.backends.triton.launch import (
     CONV_TILE,
+    CONV_WGRAD_TILE,
     FEATURES,
     FLAT,
     TURNED,
@@ -237,7 +238,7 @@ class Convolutions(Products):
         ((y, x),) = product.phases
         m, n = product.width, dw.shape[1]
         cells = len(map_) * y.cells * x.cells
-        tile, groups = CONV_TILE, product.groups
+        tile, groups = CONV_WGRAD_TILE, product.groups
         splits, chunk = conv_splits_for(tile, m, n, groups, cells)
         size = groups * m * n
         writers = tile.cover(m, n) * groups if splits == 1 else programs((size, FLAT))

@@ -40,7 +40,7 @@ TILES: dict[str, tuple[Tile, Tile]] = {
     "bf16_emulated": (Tile(128, 64, 32, 8, 3), SMALL),
 }
 # Of convolutions: offsets beside the sums, so that a thread has fewer of these.
-CONV_TILE = Tile(64, 32, 32, 4, 3)
+CONV_TILE, CONV_WGRAD_TILE = Tile(64, 32, 32, 8, 3), Tile(64, 64, 32, 8, 3)
 # The epilogue with a loss holds targets and derivatives beside the sums: fewer elements a thread.
 LOSS_TILE = Tile(64, 64, 32, 8, 3)
 BUSY = 128  # programs that keep a large device busy: smaller tiles, or a split over the batch, where there are fewer

@@ -45,9 +45,9 @@ def judge_step(
     square = tl.load(clip_norm) * 0.0
     bad = square
     for i in range(n_partials):
-        at = tl.load(partials + i)
-        square += tl.load(stats + at)
-        bad += tl.load(stats + at + 1)
+        pair = tl.load(partials + i)
+        square += tl.load(stats + pair)
+        bad += tl.load(stats + pair + 1)
     finite = (tl.abs(value) <= 1.7976931348623157e308) & (bad == 0.0)
     rule = tl.load(policy)
     stays = going & (finite | (rule != STOP))
@@ -63,6 +63,6 @@ def judge_step(
     share = tl.where(share > 1.0, 1.0, share)
     share = tl.where(most > 0.0, tl.where(norm == norm, share, norm), 1.0)
     for start in range(0, n_clips, BLOCK):
-        i = tl.arange(0, BLOCK).to(tl.int64) + start
-        place = tl.load(clips + i, mask=i < n_clips, other=0)
-        tl.store(settings + place, tl.zeros((BLOCK,), tl.float64) + share, mask=i < n_clips)
+        at = tl.arange(0, BLOCK).to(tl.int64) + start
+        place = tl.load(clips + at, mask=at < n_clips, other=0)
+        tl.store(settings + place, tl.zeros((BLOCK,), tl.float64) + share, mask=at < n_clips)

@@ -199,7 +199,7 @@ def conv_loss(
         f = tl.load(feature_weight + feature, mask=inside, other=0.0)
         value, by_z = value * f, by_z * f
     across = (group * tl.cdiv(columns, BLOCK_N) + place).to(tl.int64)
-    share = shares + (across * batch + image) * pixels + pixel
+    share = shares + ((across * batch + image) * pixels + pixel.to(tl.int64))
     tl.store(share, tl.sum(tl.where(inside, value, 0.0), 1), mask=rows < cells)
     if delta is not None:
         factor = tl.load(batch_scale + image, mask=rows < cells, other=0.0) * tl.load(scale).to(tl.float32)
