@@ -88,13 +88,13 @@ def test_runs_heed_arguments_settings_and_limits(
         work(*arguments, **options)
         return set(seen)
 
-    run = interpreter._BoundCall.run
+    run = interpreter.BoundCall.run
 
     def watching(call: Any, step: Any) -> None:
         seen.add(libraries[0].n)
         run(call, step)
 
-    monkeypatch.setattr(interpreter._BoundCall, "run", watching)
+    monkeypatch.setattr(interpreter.BoundCall, "run", watching)
     threads.set_num_threads(3)
     for n_threads, expected in ((None, 3), (2, 2), (1, 1), (8, 4)):
         made = make("vanilla mse", name, n_threads=n_threads)
