@@ -44,7 +44,7 @@ MODELS: dict[str, Callable[[], dict[str, Any]]] = {
     "variational": _with(shape=VARIATIONAL, reduction="sum", loss="bce", kl_warmup_epochs=3.0),
     "variational free bits": _with(shape=VARIATIONAL, reduction="sum", free_bits=0.4, beta=0.5),
     "feature weights": _with(feature_weight=np.linspace(0.1, 2.0, D)),
-    "clipped": _with(clip_norm=0.05, optimizer="sgd", learning_rate=0.5),
+    "clipped": _with(clip_norm=0.01, optimizer="sgd", learning_rate=0.5),
     "averaged": _with(ema=0.9),
     "decayed": _with(weight_decay=0.02),
     "scheduled": _with(schedule="cosine", warmup_steps=5),

@@ -23,11 +23,11 @@ from aefast.testing.require import skip_or_fail
 if not backends.available("triton"):
     skip_or_fail("triton", f"{backends.available('triton').reason}; or set TRITON_INTERPRET=1")
 
-from aefast.backends.triton import launch, memory, program, staging, step, tables
+from aefast.backends.triton import convolutions, launch, memory, program, staging, step, tables
 
 BACKEND: Any = backends.get("triton")
 EVERY = 8
-# Of the variants of convolutions and pools, whose formulas are the linear ops' own functions.
+# Of the variants of convolutions and pools, whose formulas are the linear ops' own functions; of these twice the cases.
 EVERY_VARIANT = 7
 MOST = 100_000  # elements of a product: larger cases take the interpreter seconds
 PRODUCTS = tuple(op.__name__ for op in bfloat16.PRODUCTS)
@@ -36,7 +36,9 @@ CALLS = [(op, "float32") for op in testing.ops()] + [(op, "bfloat16") for op in 
 
 
 def chosen(op: str, every: int = EVERY) -> Iterator[testing.Case]:
-    variants = list(testing.variants(op))[:: EVERY_VARIANT if op.startswith(("conv", "pool")) else 1]
+    variants = list(testing.variants(op))
+    if op.startswith(("conv", "pool")):
+        variants, every = variants[::EVERY_VARIANT], (every + 1) // 2
     for i, variant in enumerate(variants):
         cases = list(testing.for_op(op, variant))
         for k, case in enumerate(cases):
@@ -75,6 +77,15 @@ def test_large_tiles(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found, "\n".join(found[:10])
 
 
+@pytest.mark.parametrize("op", ["conv2d_act", "conv_transpose2d_act"])
+def test_groups_one_by_one(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide groups are taken, also on narrow ones."""
+    monkeypatch.setattr(convolutions, "FEW", 0)
+    cases = [case for case in chosen(op, 1) if case.attrs["geometry"].groups > 1]
+    found = failures(op, "float32", iter(cases))
+    assert not found, "\n".join(found[:10])
+
+
 def test_every_row_of_the_tables_is_written() -> None:
     assert (tables.ACTIVATIONS, tables.LOSSES) == (activations.NAMES, losses.NAMES)
     assert (tables.RULES, tables.CORRUPTIONS) == (optimizers.NAMES, regularizers.CORRUPTIONS)
@@ -85,11 +96,12 @@ def test_every_row_of_the_tables_is_written() -> None:
 @pytest.mark.parametrize("splits", [1, 3])
 def test_a_split_batch_gives_one_gradient(splits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares of the batch with a last one that is shorter, added, with the norm of what was stored; twice the same bits."""
-    monkeypatch.setattr(launch, "SPLIT_ROWS", 70 if splits > 1 else 1000)
+    for least in ("SPLIT_ROWS", "COLUMN_ROWS"):
+        monkeypatch.setattr(launch, least, 70 if splits > 1 else 1000)
     rng = np.random.default_rng(0)
     delta, a = (rng.standard_normal((211, n), dtype=np.float32) for n in (5, 37))
     tile = launch.tile_for("ieee", 5, 37)
-    assert launch.splits_for(tile, 5, 37, 211)[0] == splits
+    assert launch.splits_for(tile, 5, 37, 211)[0] == launch.column_splits_for(211, 5)[0] == splits
     results = []
     for _ in range(2):
         dw, db, partials = np.ones((5, 37), np.float32), np.ones(5, np.float32), np.full(2, np.nan)
@@ -97,6 +109,7 @@ def test_a_split_batch_gives_one_gradient(splits: int, monkeypatch: pytest.Monke
         results.append((dw, db, partials))
     wide = 1 + delta.T.astype(np.float64) @ a.astype(np.float64)
     np.testing.assert_allclose(results[0][0], wide, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(results[0][1], 1 + delta.sum(0, np.float64), rtol=1e-5, atol=1e-4)
     stored = np.concatenate([results[0][0].ravel(), results[0][1]]).astype(np.float64)
     np.testing.assert_allclose(results[0][2], [np.square(stored).sum(), 0.0], rtol=1e-13)
     assert all(x.tobytes() == y.tobytes() for x, y in zip(*results, strict=True))
