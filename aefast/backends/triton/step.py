@@ -161,9 +161,8 @@ class RecordedStep:
         self._start(n)
         _, done, going, _ = (int(x) for x in self.memory.host(self.memory.control))
         losses = self.memory.host(self._losses[:n])
-        if (
-            not going
-        ):  # later steps have worked in the same memory: what the one that ended it left is made again
+        # Later steps have worked in the same memory: what the one that ended the run left there is made again.
+        if not going:
             self.memory.control[0] = done
             for each in self.launches[: self._judged]:
                 each.start()
