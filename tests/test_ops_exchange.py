@@ -177,7 +177,7 @@ def test_an_array_without_a_namespace_gives_numpys() -> None:
 
 def test_arrays_elsewhere_are_refused() -> None:
     with pytest.raises(
-        BackendUnavailableError, match="linear_act got w on device 'DLPack type 2', for which aefast"
+        BackendUnavailableError, match="linear_act got w on device 'DLPack type 2'; copy it to the CPU"
     ):
         ops.linear_act(Foreign(X), Foreign(W, (2, 0)), Foreign(B))
 

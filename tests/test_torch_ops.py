@@ -553,7 +553,7 @@ def test_other_devices_are_refused() -> None:
     # The meta device stands for all others: aefast.ops has no fake kernels.
     with pytest.raises(
         backends.BackendUnavailableError,
-        match=r"x on device 'meta', for which aefast has no backend.*x\.cpu\(\)",
+        match=r"x on device 'meta'; give x\.cpu\(\)",
     ):
         ops.linear_act(f32(2, 3).to("meta"), f32(4, 3), f32(4))
 

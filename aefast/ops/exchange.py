@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aefast import backends
 from aefast.errors import BackendUnavailableError
 from aefast.ops.checks import Array
 
@@ -39,8 +38,7 @@ def tensor_view(op: str, name: str, tensor: Any) -> Array:
     """
     if tensor.device.type != "cpu":
         raise BackendUnavailableError(
-            f"{op} got {name} on {_shown(tensor.device)}; give {name}.cpu(), as all backends ({', '.join(backends.NAMES)}) "
-            "compute on the CPU"
+            f"{op} got {name} on {_shown(tensor.device)}; give {name}.cpu(): on every backend the ops take the CPU's memory"
         )
     try:
         view: Array = tensor.detach().numpy()
@@ -53,7 +51,7 @@ def tensor_view(op: str, name: str, tensor: Any) -> Array:
 
 
 def _shown(device: Any) -> str:
-    return f"device {str(device)!r}, for which aefast has no backend"
+    return f"device {str(device)!r}"
 
 
 def _view(op: str, name: str, value: Any) -> Array:
@@ -67,7 +65,7 @@ def _view(op: str, name: str, value: Any) -> Array:
     if kind != DLPACK_CPU:
         device = getattr(value, "device", f"DLPack type {kind}")
         raise BackendUnavailableError(
-            f"{op} got {name} on {_shown(device)}; copy it to the CPU, where all backends ({', '.join(backends.NAMES)}) compute"
+            f"{op} got {name} on {_shown(device)}; copy it to the CPU: on every backend the ops take the CPU's memory"
         )
     return np.from_dlpack(value)
 
