@@ -24,7 +24,7 @@ from aefast.backends.triton.launch import (
     programs,
 )
 from aefast.backends.triton.memory import Array, steps
-from aefast.backends.triton.resident import LOADED, loadable
+from aefast.backends.triton.resident import is_loadable, loadable
 from aefast.data.sparse import SparseRows
 
 NOISE_BLOCKS = {"BLOCK_B": NOISE_ROWS, "BLOCK_D": NOISE_COLS, "warps": NOISE_WARPS}
@@ -74,10 +74,7 @@ class Ops(Convolutions):
         """The rows on the device, as kernels load them: only those asked for where they come from the host."""
         if type(data) is not np.ndarray and not isinstance(data, self.memory.xp.ndarray):
             data = np.asarray(data)
-        kind = data.dtype
-        plain = kind.char in LOADED and kind.isnative
-        steady = all(step % kind.itemsize == 0 for step in data.strides)
-        if isinstance(data, self.memory.xp.ndarray) and plain and steady and _aligned(data):
+        if isinstance(data, self.memory.xp.ndarray) and is_loadable(data):
             return data, self.memory.here(index)
         if isinstance(data, np.ndarray):
             index = self.memory.host(index)
@@ -221,7 +218,3 @@ class Ops(Convolutions):
         address = self.memory.address(seed, epoch, random.stream_word(random.STREAM_SHUFFLE))
         grid = (programs((n, FLAT)),)
         launch(noise.permute, grid, (out, address), (n, low, width - low), BLOCK=FLAT)
-
-
-def _aligned(array: Array) -> bool:
-    return bool(array.flags.aligned) if isinstance(array, np.ndarray) else True

@@ -58,11 +58,10 @@ class DeviceProgram(InterpretedProgram):
         batch: int | None = None,
     ) -> Outcome:
         """See `aefast.backends.Program`."""
-        batch = batch or self.plan.batch
-        if batch > self.plan.batch:
-            raise ValueError(f"the plan holds {self.plan.batch} rows a batch, but got {batch}")
         with self._moved(), interrupts.DeferredSignals(), np.errstate(all="ignore"):
-            outcome = self._run_recorded(feed, batch, scalars, losses, nonfinite, clip_norm)
+            outcome = self._run_recorded(
+                feed, batch or self.plan.batch, scalars, losses, nonfinite, clip_norm
+            )
             self._steps[0] += outcome.steps_done
         return outcome
 

@@ -13,14 +13,23 @@ from aefast.data.sparse import SparseRows
 LOADED = frozenset("efdbBhHiIlLqQ")  # the kinds of numbers that kernels load as they lie in memory
 
 
-def loadable(data: NDArray[Any]) -> NDArray[Any]:
-    """The rows as kernels load them: numbers of other kinds, or in other places than their size allows, are converted."""
+def is_loadable(data: Array) -> bool:
+    """Whether kernels can load the rows as they are: of a kind that they know, each number where its size allows it."""
     kind = data.dtype
+    whole = all(step % kind.itemsize == 0 for step in data.strides)
+    aligned = data.flags.aligned if isinstance(data, np.ndarray) else True
+    return bool(kind.char in LOADED and kind.isnative and whole and aligned)
+
+
+def loadable(data: NDArray[Any]) -> NDArray[Any]:
+    """The rows as kernels load them; a copy of those that aren't."""
+    kind = data.dtype
+    if is_loadable(data):
+        return data
     if kind.char == "?":
         return np.ascontiguousarray(data).view(np.uint8)
     if kind.char in LOADED and kind.isnative:
-        whole = data.flags.aligned and all(stride % kind.itemsize == 0 for stride in data.strides)
-        return data if whole else np.ascontiguousarray(data)
+        return np.ascontiguousarray(data)
     return data.astype(np.float64 if kind.itemsize > 2 else np.float32)
 
 
