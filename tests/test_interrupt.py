@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,6 @@ import aefast
 from aefast import interrupts, testing
 
 BACKENDS = sorted({target.backend for target in testing.targets()})
-
-
-def interrupt_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    return timer
 
 
 def long_data(name: str) -> np.ndarray[Any, Any]:
@@ -94,17 +89,31 @@ def test_a_handler_of_ones_own_is_heard_and_the_run_goes_on(name: str) -> None:
     testing.Target(name, "float32").open()
     rows = long_data(name)
     made, whole = (make("all at once", name, batch_size=4) for _ in range(2))
-    heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    total, running = 1000, [False]
+    heard: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(running[0]))
+
+    def interrupt_twice() -> None:
+        while not running[0]:
+            time.sleep(0.005)
+        for count in (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+            while len(heard) < count:
+                time.sleep(0.005)
+
+    interrupting = threading.Thread(target=interrupt_twice)
+    losses = []
     try:
-        timers = [interrupt_after(0.02), interrupt_after(0.2)]
-        losses = made.fit(rows, epochs=3).loss
-        assert heard == [signal.SIGINT] * 2  # while it ran
-        for timer in timers:
-            timer.join()
+        interrupting.start()
+        while len(heard) < 2:  # as many epochs as it takes, however fast the machine is
+            running[0] = True
+            losses.append(made.fit_epoch(rows, total_epochs=total))
+            running[0] = False
+        interrupting.join()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert losses == whole.fit(rows, epochs=3).loss
+    assert any(heard)  # within an epoch, and it went on
+    assert losses == [whole.fit_epoch(rows, total_epochs=total) for _ in losses]
     assert all((flat == whole.flat_buffers[k]).all() for k, flat in made.flat_buffers.items())
 
 
