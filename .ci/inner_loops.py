@@ -13,8 +13,8 @@ import sys
 
 ARITHMETIC = re.compile(r"vfn?m(add|sub)\d+ps|vdpbf16ps|mulps|fml[as]|bfdot")
 LOAD = re.compile(r"v?mov[ua]ps|v?movss|vbroadcastss|vbroadcastsd|vpbroadcastd|ld[1-4]r?|ldr|ldp|ldur")
-# A micro-kernel's name: dense, by operands and height, or over rows of the kernel, by taps and height.
-DENSE = re.compile(r"micro<.*::(\w+), (\d+), (true|false)>")
+# A micro-kernel's name: dense, by operands, height and vectors, or over rows of the kernel, by taps and height.
+DENSE = re.compile(r"micro<.*::(\w+), (\d+), (\d+), (true|false)>")
 CONVOLUTION = re.compile(r"conv_micro<.*Operands\)(\d), (\d+)>")
 ROWS = re.compile(r"conv_rows<(\d+), (\d+)>")
 OPERANDS = ("broadcast", "lanes", "pixels")  # conv_micro.cpp
@@ -52,7 +52,7 @@ def innermost(body: list[Instruction]) -> list[Instruction]:
 def label(name: str) -> str:
     """What a micro-kernel's function is; empty for other functions."""
     if shape := DENSE.search(name):
-        return f"{shape[1]} {shape[2]:>2} {'columns' if shape[3] == 'true' else 'rows':8}"
+        return f"{shape[1]} {shape[2]:>2} x {shape[3]} {'columns' if shape[4] == 'true' else 'rows':8}"
     if shape := CONVOLUTION.search(name):
         return f"convolution {shape[2]:>2} {OPERANDS[int(shape[1])]:9}"
     if shape := ROWS.search(name):

@@ -78,11 +78,11 @@ void outer_product_bfloat16(const float* left, int64_t left_stride, int64_t rows
 
 // The micro-kernels on words; see tile.h.
 #if defined(AEFAST_ISA_avx512bf16)
-extern const MicroKernel word_rows[MR + 1], word_columns[MR + 1];
+extern const MicroKernels word_rows, word_columns;
 #else
 namespace {
-constexpr const MicroKernel (&word_rows)[MR + 1] = micro_rows;
-constexpr const MicroKernel (&word_columns)[MR + 1] = micro_columns;
+constexpr const MicroKernels& word_rows = micro_rows;
+constexpr const MicroKernels& word_columns = micro_columns;
 }  // namespace
 #endif
 

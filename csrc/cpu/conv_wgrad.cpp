@@ -68,6 +68,7 @@ void along_columns(const Areas& areas, const float* map, const float* source, in
     for (int64_t j = 0; j < depth; j += NR) {
       const int64_t width = smaller(NR, depth - j);
       pack_patches(source, areas.places, pixels, areas.steps + j, width, areas.strip);
+      const auto& kernels = micro_columns[vectors_of(width)];
       int64_t tiles = ceil_div(rows, MR), number = 0;
       for (int64_t i = 0; i < rows; --tiles, ++number) {
         const int64_t height = ceil_div(rows - i, tiles);
@@ -76,9 +77,9 @@ void along_columns(const Areas& areas, const float* map, const float* source, in
         for (int64_t r = 0; r < height; ++r)
           __builtin_prefetch(target + (r + height) * dw_stride, 1);  // the next tile's
         if (width == NR) {
-          micro_columns[height](column, height, areas.strip, NR, pixels, target, dw_stride, resume);
+          kernels[height](column, height, areas.strip, NR, pixels, target, dw_stride, resume);
         } else {
-          micro_columns[height](column, height, areas.strip, NR, pixels, areas.sums, NR, false);
+          kernels[height](column, height, areas.strip, NR, pixels, areas.sums, NR, false);
           for (int64_t r = 0; r < height; ++r) {
             for (int64_t c = 0; c < width; ++c) {
               const float sum = areas.sums[r * NR + c];

@@ -16,20 +16,20 @@ struct Pairs {
 };
 #endif
 
-template <class Words, int rows, bool a_columns>
+template <class Words, int rows, int vectors, bool a_columns>
 void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
            int64_t tile_stride, bool resume) {
-  F sum[rows][NV];
-  AEFAST_UNROLL for (int i = 0; i < rows; ++i) { AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = F(0.0); }
+  F sum[rows][vectors];
+  AEFAST_UNROLL for (int i = 0; i < rows; ++i) { AEFAST_UNROLL for (int v = 0; v < vectors; ++v) sum[i][v] = F(0.0); }
   const float* row[rows];
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) row[i] = a_columns ? a + i : a + i * a_stride;
   // Not unrolled: one step is wide enough, and GCC 12 spills accumulators when it schedules several.
   for (int64_t k = 0; k < depth; ++k) {
-    F stream[NV];
-    AEFAST_UNROLL for (int v = 0; v < NV; ++v) stream[v] = load(b + v * W);
+    F stream[vectors];
+    AEFAST_UNROLL for (int v = 0; v < vectors; ++v) stream[v] = load(b + v * W);
     AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
       F value = splat(a_columns ? a + i : row[i] + k);
-      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = Words::multiply_add(value, stream[v], sum[i][v]);
+      AEFAST_UNROLL for (int v = 0; v < vectors; ++v) sum[i][v] = Words::multiply_add(value, stream[v], sum[i][v]);
     }
     b += a_columns ? b_k : NR;
     if (a_columns) a += a_stride;
@@ -37,46 +37,43 @@ void micro(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_
   asm("" : "+r"(tile_stride));  // the tile's addresses are formed here, not kept in registers through the loop
   if (resume) {
     AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
-      AEFAST_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] = load(tile + i * tile_stride + v * W) + sum[i][v];
+      AEFAST_UNROLL for (int v = 0; v < vectors; ++v) sum[i][v] = load(tile + i * tile_stride + v * W) + sum[i][v];
     }
   }
   AEFAST_UNROLL for (int i = 0; i < rows; ++i) {
-    AEFAST_UNROLL for (int v = 0; v < NV; ++v) store(tile + i * tile_stride + v * W, sum[i][v]);
+    AEFAST_UNROLL for (int v = 0; v < vectors; ++v) store(tile + i * tile_stride + v * W, sum[i][v]);
+    AEFAST_UNROLL for (int v = vectors; v < NV; ++v) store(tile + i * tile_stride + v * W, F(0.0));
   }
 }
 
 }  // namespace
 
-#if defined(AEFAST_ISA_avx2)
-#define AEFAST_MICRO(words, columns) \
-  {nullptr,                          \
-   micro<words, 1, columns>,         \
-   micro<words, 2, columns>,         \
-   micro<words, 3, columns>,         \
-   micro<words, 4, columns>,         \
-   micro<words, 5, columns>,         \
-   micro<words, 6, columns>}
-#elif defined(AEFAST_ISA_baseline)
-#define AEFAST_MICRO(words, columns) \
-  {nullptr, micro<words, 1, columns>, micro<words, 2, columns>, micro<words, 3, columns>, micro<words, 4, columns>}
-#else
-#define AEFAST_MICRO(words, columns) \
-  {nullptr,                          \
-   micro<words, 1, columns>,         \
-   micro<words, 2, columns>,         \
-   micro<words, 3, columns>,         \
-   micro<words, 4, columns>,         \
-   micro<words, 5, columns>,         \
-   micro<words, 6, columns>,         \
-   micro<words, 7, columns>,         \
-   micro<words, 8, columns>}
-#endif
+#define AEFAST_HEIGHTS_4(words, vectors, columns)                                                                   \
+  nullptr, micro<words, 1, vectors, columns>, micro<words, 2, vectors, columns>, micro<words, 3, vectors, columns>, \
+      micro<words, 4, vectors, columns>
+#define AEFAST_HEIGHTS_6(words, vectors, columns) \
+  AEFAST_HEIGHTS_4(words, vectors, columns), micro<words, 5, vectors, columns>, micro<words, 6, vectors, columns>
+#define AEFAST_HEIGHTS_8(words, vectors, columns) \
+  AEFAST_HEIGHTS_6(words, vectors, columns), micro<words, 7, vectors, columns>, micro<words, 8, vectors, columns>
 
-const MicroKernel micro_rows[MR + 1] = AEFAST_MICRO(Numbers, false);
-const MicroKernel micro_columns[MR + 1] = AEFAST_MICRO(Numbers, true);
+#if defined(AEFAST_ISA_avx2)
+#define AEFAST_HEIGHTS AEFAST_HEIGHTS_6
+#elif defined(AEFAST_ISA_baseline)
+#define AEFAST_HEIGHTS AEFAST_HEIGHTS_4
+#else
+#define AEFAST_HEIGHTS AEFAST_HEIGHTS_8
+#endif
+#define AEFAST_MICRO(words, columns)                                               \
+  {                                                                                \
+    {}, {AEFAST_HEIGHTS(words, 1, columns)}, { AEFAST_HEIGHTS(words, 2, columns) } \
+  }
+static_assert(NV == 2, "AEFAST_MICRO names every number of vectors");
+
+const MicroKernels micro_rows = AEFAST_MICRO(Numbers, false);
+const MicroKernels micro_columns = AEFAST_MICRO(Numbers, true);
 #if defined(AEFAST_ISA_avx512bf16)
-const MicroKernel word_rows[MR + 1] = AEFAST_MICRO(Pairs, false);
-const MicroKernel word_columns[MR + 1] = AEFAST_MICRO(Pairs, true);
+const MicroKernels word_rows = AEFAST_MICRO(Pairs, false);
+const MicroKernels word_columns = AEFAST_MICRO(Pairs, true);
 #endif
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS

@@ -51,13 +51,14 @@ AEFAST_INLINE void multiply_panels(Matrix x, const float* panels, int64_t n, int
           int64_t tiles = ceil_div(rows, MR);
           const int64_t share = ceil_div(count * NR * int64_t(sizeof(float)), tiles);
           float* tile = sums + p * rows * NR;
+          const auto& kernels = micro_rows[vectors_of(n - column - p * NR)];
           for (int64_t i = 0; i < rows; --tiles) {
             // Even heights: no tile too short to hide the multiply-add's latency.
             const int64_t height = ceil_div(rows - i, tiles);
             if (last) epilogue.prefetch(row + i, height, column + p * NR);
             for (const char* stop = next + share; next < stop; next += 64) __builtin_prefetch(next, 0, 2);
-            micro_rows[height](x.data + (row + i) * x.row_stride + k, x.row_stride, strip, NR, count, tile + i * NR, NR,
-                               k > 0);
+            kernels[height](x.data + (row + i) * x.row_stride + k, x.row_stride, strip, NR, count, tile + i * NR, NR,
+                            k > 0);
             i += height;
           }
           if (last) epilogue.panel(row, rows, column + p * NR, smaller(NR, n - column - p * NR), tile);

@@ -34,12 +34,12 @@ AEFAST_INLINE void multiply_panels_bfloat16(Matrix x, const float* panels, int64
         for (int64_t p = 0; p < members; ++p) {
           const float* strip = panels + (column + p * NR) * panel_words + words_of(k) * NR;
           float* tile = sums + p * rows * NR;
+          const auto& kernels = word_rows[vectors_of(n - column - p * NR)];
           int64_t tiles = ceil_div(rows, MR);
           for (int64_t i = 0; i < rows; --tiles) {
             const int64_t height = ceil_div(rows - i, tiles);
             if (last) epilogue.prefetch(row + i, height, column + p * NR);
-            word_rows[height](words + i * WORD_STRIDE, WORD_STRIDE, strip, NR, words_of(count), tile + i * NR, NR,
-                              k > 0);
+            kernels[height](words + i * WORD_STRIDE, WORD_STRIDE, strip, NR, words_of(count), tile + i * NR, NR, k > 0);
             i += height;
           }
           if (last) epilogue.panel(row, rows, column + p * NR, smaller(NR, n - column - p * NR), tile);

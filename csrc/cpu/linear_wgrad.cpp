@@ -60,6 +60,7 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
             }
           }
         }
+        const auto& kernels = micro_columns[vectors_of(width)];
         int64_t tiles = ceil_div(last - first, MR), number = 0;
         for (int64_t i = first; i < last; --tiles, ++number) {
           int64_t height = ceil_div(last - i, tiles);
@@ -69,7 +70,7 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
           for (int64_t r = 0; r < height; ++r)
             __builtin_prefetch(target + (r + height) * c_stride, 1);  // the next tile's
           if (width == NR) {
-            micro_columns[height](column, stride, strip, NR, count, target, c_stride, resume);
+            kernels[height](column, stride, strip, NR, count, target, c_stride, resume);
           } else {
             // Through a whole tile: its vectors v of rows r, all or some lanes of them in the gradient.
             auto each = [&](auto&& copy) __attribute__((always_inline)) {
@@ -83,7 +84,7 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
               each([](float* whole, float* some, int lanes)
                        __attribute__((always_inline)) { store(whole, load(some, lanes)); });
             }
-            micro_columns[height](column, stride, strip, NR, count, tile, NR, resume);
+            kernels[height](column, stride, strip, NR, count, tile, NR, resume);
             each([](float* whole, float* some, int lanes)
                      __attribute__((always_inline)) { store(some, load(whole), lanes); });
           }

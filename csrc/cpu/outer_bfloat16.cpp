@@ -60,18 +60,19 @@ void outer_product_bfloat16(const float* left, int64_t left_stride, int64_t rows
             store(strip + k * NR + v * W, load_words(source + v * W, right_stride, count - k * PAIR, width - v * W));
           }
         }
+        const auto& kernels = word_columns[vectors_of(width)];
         int64_t tiles = ceil_div(last - first, MR), number = 0;
         for (int64_t i = first; i < last; --tiles, ++number) {
           const int64_t height = ceil_div(last - i, tiles);
           const float* column = packed + (i - first) * words + number * W;
           float* target = c + i * c_stride + j;
           if (width == NR) {
-            word_columns[height](column, height, strip, NR, words, target, c_stride, resume);
+            kernels[height](column, height, strip, NR, words, target, c_stride, resume);
           } else {
             for (int64_t r = 0; r < height; ++r) {
               for (int l = 0; l < NR; ++l) tile[r * NR + l] = resume && l < width ? target[r * c_stride + l] : 0.0f;
             }
-            word_columns[height](column, height, strip, NR, words, tile, NR, resume);
+            kernels[height](column, height, strip, NR, words, tile, NR, resume);
             for (int64_t r = 0; r < height; ++r) {
               for (int l = 0; l < width; ++l) target[r * c_stride + l] = tile[r * NR + l];
             }

@@ -29,6 +29,9 @@ AEFAST_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // n cut into parts of at most `most`, as equal as can be: how long each is but for the last.
 AEFAST_INLINE int64_t even_part(int64_t n, int64_t most) { return n > most ? ceil_div(n, ceil_div(n, most)) : n; }
 
+// Vectors that hold the panel's columns.
+AEFAST_INLINE int64_t vectors_of(int64_t columns) { return ceil_div(smaller(columns, NR), native_width); }
+
 }  // namespace
 
 // tile[i * tile_stride + j] (+)= sum_k a[i * a_row + k * a_k] * b[k * b_k + j], i < rows <= MR, j < NR; `resume` adds
@@ -36,8 +39,11 @@ AEFAST_INLINE int64_t even_part(int64_t n, int64_t most) { return n > most ? cei
 // Callers cut k into equal blocks of at most KC whose sums are added in order: rounding errors then grow with
 // KC + K / KC, not with K. The _rows variant is for a_k == 1 and b_k == NR (panels), the _columns variant for a_row ==
 // 1 (an outer product over the batch).
+// micro_rows[vectors][rows]: of the panel's NV vectors only the first `vectors` are multiplied; the tile's others
+// become zero, as they would from a panel's padding.
 using MicroKernel = void (*)(const float* a, int64_t a_stride, const float* b, int64_t b_k, int64_t depth, float* tile,
                              int64_t tile_stride, bool resume);
-extern const MicroKernel micro_rows[MR + 1], micro_columns[MR + 1];
+using MicroKernels = MicroKernel[NV + 1][MR + 1];
+extern const MicroKernels micro_rows, micro_columns;
 
 }  // namespace aefast::cpu::AEFAST_ISA_NS
