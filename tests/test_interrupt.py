@@ -101,14 +101,15 @@ def test_a_handler_of_ones_own_is_heard_and_the_run_goes_on(name: str) -> None:
             while len(heard) < count:
                 time.sleep(0.005)
 
-    interrupting = threading.Thread(target=interrupt_twice)
+    interrupting = threading.Thread(target=interrupt_twice, daemon=True)  # or a failure would wait for it
     losses = []
     try:
         interrupting.start()
-        while len(heard) < 2:  # as many epochs as it takes, however fast the machine is
+        while len(heard) < 2 and made.epoch < 200:  # as many epochs as it takes, however fast the machine is
             running[0] = True
             losses.append(made.fit_epoch(rows, total_epochs=total))
             running[0] = False
+        assert len(heard) == 2
         interrupting.join()
     finally:
         signal.signal(signal.SIGINT, before)
