@@ -324,7 +324,7 @@ def test_a_failed_write_leaves_the_old_file(folder: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3), (5, 3, 4, 2)])
-def test_images_are_rows_that_know_their_axes(shape: tuple[int, ...]) -> None:
+def test_images_are_rows_that_know_their_axes(folder: Path, shape: tuple[int, ...]) -> None:
     X = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     np.save("images.npy", X)
     rows = read("images.npy")
