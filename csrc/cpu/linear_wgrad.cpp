@@ -13,6 +13,9 @@ constexpr int64_t NC = 32 * MR;
 // From so many columns on, `left` is packed: its rows lie pages apart, and every tile would walk through all of them.
 constexpr int64_t PACKED_COLUMNS = 8 * NR;
 
+// More floats of `right` than this have left L2 when the next block of rows reads them again.
+constexpr int64_t IN_L2 = 128 * 1024;
+
 // A block of `left` (count batch rows, `rows` columns), tile by tile: tile t's rows i.. stand at packed + i * count + t
 // * W as [count][height].
 void pack_tiles(const float* left, int64_t stride, int64_t count, int64_t rows, float* packed) {
@@ -62,13 +65,22 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
         }
         const auto& kernels = micro_columns[vectors_of(width)];
         int64_t tiles = ceil_div(last - first, MR), number = 0;
+        // The strip that comes next: every tile fetches its share of it, which the hardware can't guess.
+        const float* after = j + NR < columns ? right + b * right_stride + j + NR
+                                              : right + (last < rows ? b : b + count) * right_stride;
+        const int64_t share = count * columns > IN_L2 ? ceil_div(count, tiles) : 0;
+        int64_t fetched = 0;
         for (int64_t i = first; i < last; --tiles, ++number) {
           int64_t height = ceil_div(last - i, tiles);
           const float* column = packs ? scratch + (i - first) * count + number * W : left + b * left_stride + i;
           const int64_t stride = packs ? height : left_stride;
           float* target = c + i * c_stride + j;
-          for (int64_t r = 0; r < height; ++r)
-            __builtin_prefetch(target + (r + height) * c_stride, 1);  // the next tile's
+          for (int64_t r = 0; r < height; ++r) {  // the next tile's
+            for (int64_t v = 0; v < NR; v += 16) __builtin_prefetch(target + (r + height) * c_stride + v, 1);
+          }
+          for (int64_t stop = smaller(count, fetched + share); fetched < stop; ++fetched, after += right_stride) {
+            for (int64_t v = 0; v < NR; v += 16) __builtin_prefetch(after + v, 0, 2);
+          }
           if (width == NR) {
             kernels[height](column, stride, strip, NR, count, target, c_stride, resume);
           } else {
