@@ -66,8 +66,8 @@ void outer_product(const float* left, int64_t left_stride, int64_t rows, const f
         const auto& kernels = micro_columns[vectors_of(width)];
         int64_t tiles = ceil_div(last - first, MR), number = 0;
         // The strip that comes next: every tile fetches its share of it, which the hardware can't guess.
-        const float* after = j + NR < columns ? right + b * right_stride + j + NR
-                                              : right + (last < rows ? b : b + count) * right_stride;
+        const float* after =
+            j + NR < columns ? right + b * right_stride + j + NR : right + (last < rows ? b : b + count) * right_stride;
         const int64_t share = count * columns > IN_L2 ? ceil_div(count, tiles) : 0;
         int64_t fetched = 0;
         for (int64_t i = first; i < last; --tiles, ++number) {
